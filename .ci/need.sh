@@ -1,0 +1,123 @@
+#!/bin/sh
+# Makes sure that what the arguments name is on this machine, and installs it with the system's package manager if not:
+#
+#   .ci/need.sh postgres     initdb and postgres
+#   .ci/need.sh cc           a C compiler, which Go's race detector wants
+#   .ci/need.sh pgbouncer    the pooler that `make compare` measures against
+#
+# Prints nothing when all is there. Otherwise one sentence tells what is about to be installed, or what to do when that
+# can't be done here.
+set -eu
+
+fail() {
+	echo "carpool: $1" >&2
+	exit 1
+}
+
+# The same places, in the same spirit, as bench/pgserver's Find.
+have_postgres() {
+	for dir in $(echo "$PATH" | tr ':' ' ') "$(pg_config --bindir 2>/dev/null || true)" \
+		/usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* \
+		/opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin \
+		/home/linuxbrew/.linuxbrew/opt/postgresql*/bin /usr/local/pgsql/bin; do
+		if [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ]; then
+			return 0
+		fi
+	done
+	return 1
+}
+
+have() {
+	case $1 in
+	postgres) have_postgres ;;
+	cc) command -v "$(go env CC)" >/dev/null 2>&1 ;;
+	pgbouncer) PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null 2>&1 ;;
+	*) fail "don't know what \"$1\" is" ;;
+	esac
+}
+
+# packages MANAGER NEED prints the names of the packages.
+packages() {
+	case $1:$2 in
+	apt-get:postgres) echo postgresql ;;
+	apt-get:cc) echo gcc libc6-dev ;;
+	dnf:postgres) echo postgresql-server postgresql-contrib ;;
+	dnf:cc) echo gcc ;;
+	apk:postgres) echo postgresql postgresql-contrib ;;
+	apk:cc) echo gcc musl-dev ;;
+	brew:postgres) echo postgresql@17 ;;
+	brew:cc) fail "the race detector needs a C compiler: run \`xcode-select --install\` and try again." ;;
+	*:pgbouncer) echo pgbouncer ;;
+	esac
+}
+
+missing=
+for need in "$@"; do
+	have "$need" || missing="$missing $need"
+done
+[ -n "$missing" ] || exit 0
+
+manager=
+for candidate in apt-get dnf apk brew; do
+	if command -v "$candidate" >/dev/null 2>&1; then
+		manager=$candidate
+		break
+	fi
+done
+[ -n "$manager" ] || fail "this needs$missing, and none of apt-get, dnf, apk and brew is here to install it: please install it by hand."
+
+wanted=
+for need in $missing; do
+	names=$(packages "$manager" "$need")
+	wanted="$wanted $names"
+done
+
+sudo=
+if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null 2>&1 ||
+		fail "this needs the packages$wanted, and installing them takes root or sudo: please run \`$manager install$wanted\` as root."
+	sudo=sudo
+fi
+echo "carpool: this needs$missing, which isn't here yet, so the packages$wanted are now being installed with $manager." >&2
+
+# Debian's server package makes and starts a database of its own on port 5432, which nobody asked for here. A file in this
+# directory forbids it, and goes away again afterwards.
+cluster_rules=/etc/postgresql-common/createcluster.d
+
+allow_clusters_again() {
+	$sudo rm -f "$cluster_rules/carpool.conf"
+	$sudo rmdir "$cluster_rules" 2>/dev/null || true
+}
+
+install_apt() {
+	apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0"
+	$apt update || return 1
+	case " $wanted " in
+	*" postgresql "*)
+		$apt install --no-install-recommends postgresql-common || return 1
+		trap allow_clusters_again EXIT
+		$sudo mkdir -p "$cluster_rules"
+		echo "create_main_cluster = false" | $sudo tee "$cluster_rules/carpool.conf" >/dev/null
+		;;
+	esac
+	# shellcheck disable=SC2086 # a list of names
+	$apt install --no-install-recommends $wanted
+}
+
+log=$(mktemp)
+# shellcheck disable=SC2086 # a list of names
+case $manager in
+apt-get) install_apt ;;
+dnf) $sudo dnf -q -y install $wanted ;;
+apk) $sudo apk add --no-cache $wanted ;;
+brew) brew install $wanted ;;
+esac >"$log" 2>&1 </dev/null || {
+	tail -n 20 "$log" >&2
+	rm -f "$log"
+	fail "$manager couldn't install$wanted (its last words are above): please install$missing by hand."
+}
+rm -f "$log"
+
+for need in $missing; do
+	have "$need" || fail "$manager installed$wanted, but there is still no $need where it is looked for."
+done

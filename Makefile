@@ -1,0 +1,50 @@
+# carpool. `make demo` shows it at work, `make test` checks everything.
+#
+# Both need Go and make; what else is missing (a Postgres, a C compiler for the race detector) is installed with the
+# system's package manager, and said. Nothing else on the machine is touched: every Postgres is private and temporary.
+
+FUZZTIME ?= 30s
+ARGS     ?=
+
+.PHONY: demo test build cross fuzz compare fmt lint clean
+
+# 200 clients share 10 server connections. ARGS=--keep leaves it up until Ctrl-C.
+demo:
+	@.ci/need.sh postgres
+	@$(MAKE) --no-print-directory build
+	@./carpool demo $(ARGS)
+
+test:
+	@.ci/need.sh postgres cc
+	@$(MAKE) --no-print-directory lint cross
+	CGO_ENABLED=1 go test -race -timeout 9m ./...
+
+# One static binary, ./carpool.
+build:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o carpool ./cmd/carpool
+
+cross:
+	@.ci/cross.sh
+
+# Every fuzz target for FUZZTIME each.
+fuzz:
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz.sh
+
+# carpool beside pgbouncer, interleaved, on this machine. ARGS="--quick" for a first look.
+compare:
+	@.ci/need.sh postgres pgbouncer
+	@$(MAKE) --no-print-directory build
+	@./carpool compare $(ARGS)
+
+fmt:
+	go tool gofumpt -w .
+
+lint:
+	@unformatted=$$(go tool gofumpt -l .); if [ -n "$$unformatted" ]; then \
+		echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+clean:
+	rm -rf carpool build
+	go clean -testcache

@@ -1,0 +1,165 @@
+package compare
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"carpool/bench"
+)
+
+// pair is two running poolers whose measurements stand side by side.
+type pair struct {
+	carpool, pgbouncer *pooler
+}
+
+// launchPair starts both poolers. The second result ends them.
+func (y *yard) launchPair(ctx context.Context, forCarpool, forPgBouncer settings) (pair, func(), error) {
+	carpool, err := y.launch(ctx, y.carpool, forCarpool)
+	if err != nil {
+		return pair{}, nil, err
+	}
+	pgbouncer, err := y.launch(ctx, y.pgbouncer, forPgBouncer)
+	if err != nil {
+		carpool.end()
+		return pair{}, nil, err
+	}
+	return pair{carpool, pgbouncer}, func() { carpool.end(); pgbouncer.end() }, nil
+}
+
+// forPrepared is the mode in which a product can serve named statements.
+func (y *yard) forPrepared(p product) settings {
+	if p.prepared {
+		return transactionMode
+	}
+	fmt.Fprintf(y.Out, "%s keeps no named statements in transaction mode: for \"prepared\" it runs in session mode, a server for each client.\n", p.version)
+	return settings{mode: "session", poolSize: slices.Max(y.Clients)}
+}
+
+// compareTransactions measures pgbench -S in every protocol.
+func (y *yard) compareTransactions(ctx context.Context) error {
+	unprepared, end, err := y.launchPair(ctx, transactionMode, transactionMode)
+	if err != nil {
+		return err
+	}
+	defer end()
+	prepared, end, err := y.launchPair(ctx, y.forPrepared(y.carpool), y.forPrepared(y.pgbouncer))
+	if err != nil {
+		return err
+	}
+	defer end()
+	poolers := map[bench.Protocol]pair{bench.Simple: unprepared, bench.Extended: unprepared, bench.Prepared: prepared}
+	var cells []cell
+	for _, protocol := range []bench.Protocol{bench.Simple, bench.Extended, bench.Prepared} {
+		for _, clients := range y.Clients {
+			cells = append(cells, cell{protocol: protocol, clients: clients})
+		}
+	}
+	return y.takeTurns(ctx, cells, poolers)
+}
+
+// compareConnects measures pgbench -S -C.
+func (y *yard) compareConnects(ctx context.Context) error {
+	both, end, err := y.launchPair(ctx, transactionMode, transactionMode)
+	if err != nil {
+		return err
+	}
+	defer end()
+	var cells []cell
+	for _, clients := range y.Clients {
+		cells = append(cells, cell{protocol: bench.Simple, clients: clients, reconnect: true})
+	}
+	return y.takeTurns(ctx, cells, map[bench.Protocol]pair{bench.Simple: both})
+}
+
+// line is a cell with its measurements, a pair for each round.
+type line struct {
+	cell
+	carpool, pgbouncer []sample
+}
+
+// takeTurns measures every cell in every round, each pooler going first in every other round, and prints the table.
+func (y *yard) takeTurns(ctx context.Context, cells []cell, poolers map[bench.Protocol]pair) error {
+	lines := make([]line, len(cells))
+	for i, c := range cells {
+		lines[i].cell = c
+		for _, p := range []*pooler{poolers[c.protocol].carpool, poolers[c.protocol].pgbouncer} {
+			if err := y.warmUp(ctx, p, c); err != nil {
+				return err
+			}
+		}
+	}
+	for round := range y.Rounds {
+		for i := range lines {
+			l := &lines[i]
+			two := poolers[l.protocol]
+			order := []*pooler{two.carpool, two.pgbouncer}
+			if round%2 == 1 {
+				slices.Reverse(order)
+			}
+			var taken [2]sample // carpool's, pgbouncer's
+			for _, p := range order {
+				s, err := y.measure(ctx, p, l.cell)
+				if err != nil {
+					return err
+				}
+				if p == two.carpool {
+					taken[0] = s
+				} else {
+					taken[1] = s
+				}
+			}
+			l.carpool = append(l.carpool, taken[0])
+			l.pgbouncer = append(l.pgbouncer, taken[1])
+			fmt.Fprintf(y.Progress, "round %d of %d: %s: %s us, %.0f/s and %s us, %.0f/s\n", round+1, y.Rounds, l.cell,
+				microseconds(taken[0].cpu), taken[0].perSecond, microseconds(taken[1].cpu), taken[1].perSecond)
+		}
+	}
+	writeLines(y.Out, lines)
+	return nil
+}
+
+// writeLines prints medians, ratios of the medians, and between which bounds the ratios of single rounds lay.
+func writeLines(w io.Writer, lines []line) {
+	const form = "%-27s  %9s %9s %6s %12s  %9s %9s %6s %12s\n"
+	fmt.Fprintf(w, "\n%-27s  %-39s  %s\n", "", "pooler's CPU time, us a transaction", "transactions a second")
+	fmt.Fprintf(w, form, "", "carpool", "pgbouncer", "ratio", "in rounds", "carpool", "pgbouncer", "ratio", "in rounds")
+	cpu := func(s sample) float64 { return float64(s.cpu) / float64(time.Microsecond) }
+	rate := func(s sample) float64 { return s.perSecond }
+	for _, l := range lines {
+		fmt.Fprintf(w, form, l.cell.String(),
+			fmt.Sprintf("%.1f", median(l.carpool, cpu)), fmt.Sprintf("%.1f", median(l.pgbouncer, cpu)),
+			fmt.Sprintf("%.2f", median(l.carpool, cpu)/median(l.pgbouncer, cpu)), bounds(l, cpu),
+			fmt.Sprintf("%.0f", median(l.carpool, rate)), fmt.Sprintf("%.0f", median(l.pgbouncer, rate)),
+			fmt.Sprintf("%.2f", median(l.carpool, rate)/median(l.pgbouncer, rate)), bounds(l, rate))
+	}
+}
+
+// median is the middle value, the mean of the two middle ones of an even number; 0 of none.
+func median[S any](samples []S, value func(S) float64) float64 {
+	values := make([]float64, 0, len(samples))
+	for _, s := range samples {
+		values = append(values, value(s))
+	}
+	slices.Sort(values)
+	n := len(values)
+	if n == 0 {
+		return 0
+	}
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// bounds is the lowest and highest ratio within a round.
+func bounds(l line, value func(sample) float64) string {
+	var ratios []float64
+	for i := range l.carpool {
+		ratios = append(ratios, value(l.carpool[i])/value(l.pgbouncer[i]))
+	}
+	return fmt.Sprintf("%.2f-%.2f", slices.Min(ratios), slices.Max(ratios))
+}
+
+func microseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f", float64(d)/float64(time.Microsecond))
+}

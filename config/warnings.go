@@ -1,0 +1,81 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Warnings returns what is accepted but has no effect or is likely a mistake:
+// settings that were given and that carpool doesn't act on yet, entries given
+// twice, sizes that contradict each other. Nil if there is nothing.
+func (c *Config) Warnings() Problems {
+	var warnings Problems
+	for i := range globalKeys {
+		k := &globalKeys[i]
+		// The two about auth_query are problems, see Validate.
+		if at, given := c.places[k.Name]; given && !k.Effective && k.Name != "auth_user" && k.Name != "auth_query" {
+			warnings = append(warnings, at.problem(k.Name+": carpool does not act on this setting yet"))
+		}
+	}
+	warnings = append(warnings, c.accessWarnings()...)
+	if len(c.Databases) == 0 {
+		warnings = append(warnings, Problem{Message: "no database is configured: clients reach nothing but the console"})
+	}
+	for _, d := range c.Databases {
+		warnings = append(warnings, d.noted...)
+		warnings = append(warnings, c.databaseWarnings(d)...)
+	}
+	for _, p := range c.Peers {
+		warnings = append(warnings, p.at.problem(fmt.Sprintf("peer %d: carpool does not pass cancel requests on yet", p.ID)))
+	}
+	return warnings
+}
+
+func (c *Config) accessWarnings() Problems {
+	var warnings Problems
+	if c.AuthType == AuthTrust || c.AuthType == AuthAny {
+		for _, address := range c.ListenAddr {
+			if !isLoopback(address) {
+				warnings = append(warnings, c.places["auth_type"].problem(
+					"auth_type: with "+c.AuthType.String()+" clients need no password, and "+quoteShort(address)+" may be reached from other machines"))
+			}
+		}
+	}
+	if c.AuthType != AuthAny && c.AuthFile == "" && len(c.StaticUsers) == 0 {
+		warnings = append(warnings, c.places["auth_type"].problem("auth_type: without auth_file there are no users, so no client can log in"))
+	}
+	for _, side := range []struct {
+		name string
+		tls  TLS
+	}{{"client_tls_protocols", c.ClientTLS}, {"server_tls_protocols", c.ServerTLS}} {
+		if side.tls.Protocols.Min < secureProtocols().Min {
+			warnings = append(warnings, c.places[side.name].problem(side.name+": versions before tlsv1.2 are not safe"))
+		}
+	}
+	return warnings
+}
+
+func (c *Config) databaseWarnings(d *Database) Problems {
+	var warnings Problems
+	warn := func(message string) {
+		warnings = append(warnings, d.at.problem("database "+quoteShort(d.Name)+": "+message))
+	}
+	for i := range databaseKeys {
+		k := &databaseKeys[i]
+		given := k.bind.text(d) != k.bind.text(&Database{})
+		if given && !k.Effective && !slices.Contains([]string{"auth_user", "auth_query"}, k.Name) {
+			warn(k.Name + ": carpool does not act on this yet")
+		}
+	}
+	if d.Password != "" && d.User == "" {
+		warn("the password has no effect without a user")
+	}
+	r := c.Resolve(d, d.User)
+	if r.PoolSize > 0 && r.MinPoolSize > r.PoolSize {
+		warn(fmt.Sprintf("min_pool_size %d is more than its pool_size %d", r.MinPoolSize, r.PoolSize))
+	}
+	if r.MaxDBConnections > 0 && r.MinPoolSize > r.MaxDBConnections {
+		warn(fmt.Sprintf("min_pool_size %d is more than its max_db_connections %d", r.MinPoolSize, r.MaxDBConnections))
+	}
+	return warnings
+}

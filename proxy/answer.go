@@ -1,0 +1,228 @@
+package proxy
+
+import (
+	"carpool/config"
+	"carpool/pool"
+	"carpool/proxy/wire"
+)
+
+// The path of bytes from the server to the client that holds it.
+
+// maxStatus is the longest ParameterStatus that is believed, in bytes.
+const maxStatus = 32 << 10
+
+// serverBytes deals with what the server sent and returns how much of it is
+// done with.
+func (s *session) serverBytes(b []byte) int {
+	srv := s.server
+	p := splice{src: b, out: s.w.toClient[:0]}
+	for p.pos < len(b) {
+		more, ok := s.serverMessage(srv, &p)
+		if !ok {
+			s.outOfStep(&p)
+			return len(b)
+		}
+		if s.server != srv {
+			return len(b) // parted in the middle: the session is over
+		}
+		if !more {
+			break
+		}
+	}
+	s.toClient(srv, &p)
+	s.progressed()
+	return p.pos
+}
+
+// toClient sends what was decided on, and holds the server back while the
+// client doesn't take it.
+func (s *session) toClient(srv *server, p *splice) {
+	if s.state == stateFarewell {
+		p.start, p.out = p.pos, p.out[:0]
+	}
+	if n := p.send(&s.client); n > 0 {
+		s.route.count(s.w).sent.Add(int64(n))
+		if s.client.Buffered() > 0 {
+			srv.conn.Pause()
+		}
+	}
+	s.w.toClient = reuse(p.out)
+}
+
+// progressed looks at where the conversation stands after the server's bytes.
+func (s *session) progressed() {
+	if s.state == stateFarewell {
+		s.continueFarewell()
+		return
+	}
+	if s.holding {
+		s.holding = false
+		s.client.Resume()
+	}
+	switch {
+	case s.halfClosed && s.exchange.settled():
+		s.dismiss("client half-closed its connection")
+	case s.leaving && s.exchange.idle() && s.state == stateActive:
+		s.reject(shuttingDown())
+	case s.releasable():
+		s.release()
+	}
+}
+
+// serverMessage deals with the message, or the part of one, at the front. It
+// answers more=false when it needs more of it, and ok=false when the server is
+// out of step.
+func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
+	if srv.body > 0 {
+		n := min(srv.body, len(p.rest()))
+		if srv.bodyDrop {
+			p.cut(n)
+		} else {
+			p.keep(n)
+		}
+		srv.body -= n
+		return true, true
+	}
+	rest := p.rest()
+	h, complete, valid := wire.ParseHeader(rest)
+	if !complete {
+		return false, true
+	}
+	if !valid {
+		return false, false
+	}
+	need, ok := s.lookInto(h)
+	if !ok {
+		return false, false
+	}
+	if need > len(rest) {
+		return false, true
+	}
+	var body []byte
+	if need > 0 {
+		body = rest[wire.HeaderLen:need]
+	}
+	if s.exchange.isDue() {
+		p.out = s.exchange.due(p.insert())
+	}
+	refusal, name := s.exchange.refusalDue()
+	v := s.exchange.server(h.Type, body)
+	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
+		v = forward // the server's spelling of what the client asked for
+	}
+	size := min(h.Size(), len(rest))
+	switch v {
+	case forward:
+		p.keep(size)
+	case replace:
+		p.out = wire.AppendError(p.insert(), refusalReport(refusal, name, s.proxy.translation.maxNames))
+		p.cut(size)
+	case drop, refused:
+		p.cut(size)
+	case broken:
+		return false, false
+	}
+	srv.body, srv.bodyDrop = h.Size()-size, v != forward
+	s.noteAnswer(srv, h.Type, body, v)
+	if s.server == srv && s.exchange.isDue() {
+		p.out = s.exchange.due(p.insert())
+	}
+	return true, true
+}
+
+// lookInto is how much of a message has to be there before it is decided on,
+// header included; 0 if the header is enough.
+func (s *session) lookInto(h wire.Header) (need int, ok bool) {
+	switch h.Type {
+	case wire.ReadyForQuery:
+		return h.Size(), h.Body == 1
+	case wire.ParameterStatus:
+		return h.Size(), h.Body <= maxStatus
+	case wire.CommandComplete:
+		if h.Body == len(tagDeallocateAll) || h.Body == len(tagDiscardAll) {
+			return h.Size(), true
+		}
+	case wire.ErrorResponse:
+		return min(h.Size(), wire.MaxReport), true
+	}
+	return 0, true
+}
+
+// noteAnswer keeps account of what the server's message means beyond its place
+// in the conversation.
+func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict) {
+	switch t {
+	case wire.ReadyForQuery:
+		if v == forward {
+			s.answered()
+		} else if srv.replaying {
+			s.replayed(srv)
+		}
+	case wire.ParameterStatus:
+		s.noteParameter(srv, body)
+	case wire.ErrorResponse:
+		r := wire.ParseReport(body)
+		switch {
+		case v == refused && s.state == stateFarewell:
+			s.exchange.doubt = true
+		case v == refused:
+			s.unprimed(r)
+		case r.Severity == severityFatal || r.Severity == "PANIC":
+			s.told = true
+		}
+	}
+}
+
+// noteParameter keeps up with a parameter that has a new value on the server,
+// and so for the client.
+func (s *session) noteParameter(srv *server, body []byte) {
+	name, value, ok := wire.ParseParameterStatus(body)
+	if !ok {
+		return
+	}
+	known, tracked := srv.noteParameter(name, value)
+	if tracked {
+		if next, ok := s.proxy.params.With(s.params, known, string(value)); ok {
+			s.params = next
+		}
+	}
+}
+
+// answered: the server has told the client that it is ready.
+func (s *session) answered() {
+	now := s.w.Now()
+	c := s.route.count(s.w)
+	c.queries.Add(1)
+	c.queryTime.Add(int64(now - s.queryStart))
+	status := s.exchange.status
+	if status == wire.TxIdle {
+		c.xacts.Add(1)
+		c.xactTime.Add(int64(now - s.xactStart))
+		s.xactStart = now
+	}
+	s.since = now
+	if s.limits != nil {
+		s.rearm()
+	}
+	if s.mode == config.PoolStatement && status != wire.TxIdle {
+		s.reject(transactionInStatementMode())
+	}
+}
+
+// outOfStep ends the session and its server after the server has sent what it
+// mustn't. What came before that was in order still goes to the client.
+func (s *session) outOfStep(p *splice) {
+	s.toClient(s.server, p)
+	s.log().Warn("server is out of step with the protocol", "server", s.server.address())
+	midMessage := s.server.body > 0 && !s.server.bodyDrop
+	farewell := s.state == stateFarewell
+	s.drop(pool.ReasonProtocol)
+	switch {
+	case farewell:
+		s.close()
+	case midMessage:
+		s.dismiss("server out of step")
+	default:
+		s.reject(serverOutOfStep())
+	}
+}

@@ -1,0 +1,190 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"sync/atomic"
+)
+
+// Method is how clients prove who they are. The zero value lets nobody in.
+type Method uint8
+
+const (
+	_ Method = iota
+	// Any asks nobody anything, not even whether the user exists.
+	Any
+	// Trust asks for no password, but the user has to be known.
+	Trust
+	// Plain asks for the password itself.
+	Plain
+	// MD5 asks for an md5 hash, or for SCRAM where the secret is a SCRAM one.
+	MD5
+	// SCRAM asks for SCRAM-SHA-256.
+	SCRAM
+)
+
+// String is the method as auth_type has it.
+func (m Method) String() string {
+	switch m {
+	case Any:
+		return "any"
+	case Trust:
+		return "trust"
+	case Plain:
+		return "plain"
+	case MD5:
+		return "md5"
+	case SCRAM:
+		return "scram-sha-256"
+	}
+	return "none"
+}
+
+// Mechanism is one exchange with one client. Its methods are called by one
+// goroutine, except that the function which Work returned runs elsewhere while
+// no method is called. An error ends the exchange; it is for the log and holds
+// no secret, and the client is never told what it says.
+type Mechanism interface {
+	// Begin appends the request that starts the exchange.
+	Begin(dst []byte) []byte
+	// Step reads the body of a 'p' message, of which it keeps nothing, and
+	// appends the answer. done says that the client is who it says.
+	Step(dst, body []byte) (out []byte, done bool, err error)
+	// Work is a function to be run before Resume, or nil when the client's next
+	// message is awaited. It is asked after every Step that wasn't the last.
+	Work() func()
+	// Resume goes on after Work; its results are like Step's.
+	Resume(dst []byte) (out []byte, done bool, err error)
+}
+
+// Reasons for a failure, for the log; compare with errors.Is.
+var (
+	ErrUnknownUser   = errors.New("no such user")
+	ErrNoSecret      = errors.New("user has no usable password")
+	ErrEmptyPassword = errors.New("empty password")
+	ErrWrongPassword = errors.New("wrong password")
+	ErrMD5Secret     = errors.New("an md5 secret can't be used for SCRAM")
+	ErrMalformed     = errors.New("malformed authentication message")
+	ErrNoMethod      = errors.New("no authentication method is set")
+)
+
+// Lookup finds a user's secret. It doesn't block. known is false if there is
+// no such user; a known user may well have the zero Secret.
+type Lookup func(user string) (s Secret, known bool)
+
+// DefaultIterations is Postgres's default of scram_iterations.
+const DefaultIterations = 4096
+
+// Verifier makes the mechanisms. One lives as long as the process: what
+// unknown users are shown depends on a key of its own. It is safe for
+// concurrent use.
+type Verifier struct {
+	// immutable
+	random  func([]byte)
+	mockKey [32]byte
+	salts   saltSequence
+
+	// atomic
+	settings atomic.Pointer[settings]
+}
+
+type settings struct {
+	iterations int
+	lookalike  Secret
+}
+
+// NewVerifier makes a verifier with DefaultIterations and no users. random
+// fills its argument with random bytes; nil is crypto/rand.
+func NewVerifier(random func([]byte)) *Verifier {
+	if random == nil {
+		random = func(p []byte) {
+			_, _ = rand.Read(p) // never fails: it would end the process
+		}
+	}
+	v := &Verifier{random: random}
+	random(v.mockKey[:])
+	random(v.salts.key[:])
+	v.Configure(0, nil)
+	return v
+}
+
+// Configure sets the iterations of SCRAM secrets that are made from plain ones
+// (0 is DefaultIterations), and the users among whom unknown ones shall not
+// stand out; users may be nil. Exchanges that have begun are not affected.
+func (v *Verifier) Configure(iterations int, users *Users) {
+	if iterations <= 0 {
+		iterations = DefaultIterations
+	}
+	v.settings.Store(&settings{
+		iterations: min(iterations, MaxIterations),
+		lookalike:  users.lookalike(),
+	})
+}
+
+// Mechanism picks the exchange for a client that claims to be user. A nil
+// Mechanism without an error means that nothing has to be proven. With an
+// error no exchange takes place and the client is to be refused. s and known
+// are what a Lookup answered.
+func (v *Verifier) Mechanism(m Method, user string, s Secret, known bool) (Mechanism, error) {
+	switch m {
+	case Any:
+		return nil, nil
+	case Trust:
+		if !known {
+			return nil, ErrUnknownUser
+		}
+		return nil, nil
+	case Plain, MD5, SCRAM:
+	default:
+		return nil, ErrNoMethod
+	}
+	set := v.settings.Load()
+	doom := s.doom(user, known)
+	if doom != nil {
+		s = set.lookalike
+	}
+	switch {
+	case m == Plain:
+		if doom != nil && s.kind == SCRAMSecret {
+			s.keys = v.mockKeys(user, set)
+		}
+		return &cleartext{user: user, secret: s, doom: doom}, nil
+	case m == MD5 && s.kind != SCRAMSecret:
+		return &md5Exchange{user: user, secret: s, salt: v.salts.next(), doom: doom}, nil
+	}
+	// The mock keys are made for known users too: it mustn't take them less time.
+	e := &scramExchange{random: v.random, doom: doom, keys: v.mockKeys(user, set)}
+	switch {
+	case doom != nil:
+	case s.kind == SCRAMSecret:
+		e.keys = s.keys
+	case s.kind == PlainSecret:
+		e.password = s.text
+		e.derived = s.derived.at(set.iterations, v.random)
+		e.keys = &e.derived.keys
+	default:
+		e.doom = ErrMD5Secret
+	}
+	return e, nil
+}
+
+// mockKeys are the keys of a user that doesn't exist, shaped like those of one
+// that does. The salt is the same for the same user every time, as a real one
+// would be.
+func (v *Verifier) mockKeys(user string, set *settings) *scramKeys {
+	k := &scramKeys{iterations: set.iterations, salt: make([]byte, saltLen)}
+	if like := set.lookalike.keys; like != nil {
+		k.iterations, k.salt = like.iterations, make([]byte, len(like.salt))
+	}
+	mac := hmac.New(sha256.New, v.mockKey[:])
+	var block [sha256.Size]byte
+	for n := 0; n < len(k.salt); {
+		mac.Write([]byte("salt\x00" + user))
+		n += copy(k.salt[n:], mac.Sum(block[:0]))
+	}
+	mac.Write([]byte("key\x00"))
+	mac.Sum(k.stored[:0])
+	return k
+}

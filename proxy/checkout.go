@@ -1,0 +1,236 @@
+package proxy
+
+import (
+	"carpool/config"
+	"carpool/pool"
+	"carpool/proxy/state"
+	"carpool/proxy/wire"
+)
+
+// How a session comes by a server and parts with it again:
+//
+//	acquire -> (waiting) -> adopt -> (migrating) -> (checking) -> begin -> (priming) -> active
+//	release -> (the server's chores) -> back in the pool
+
+// acquire asks for a server. It answers true when the session has one and is
+// active; otherwise the session waits, or is over.
+func (s *session) acquire() bool {
+	lease, outcome, err := s.route.pool.Checkout(&s.ticket, s.w.Now())
+	return s.acquired(lease, outcome, err)
+}
+
+// acquireAgain asks for another server in place of one that proved dead,
+// without losing the place in the queue.
+func (s *session) acquireAgain() bool {
+	lease, outcome, err := s.route.pool.CheckoutAgain(&s.ticket, s.w.Now())
+	return s.acquired(lease, outcome, err)
+}
+
+func (s *session) acquired(lease pool.Lease[*server], outcome pool.Outcome, err error) bool {
+	switch outcome {
+	case pool.Granted:
+		s.adopt(lease)
+		return s.state == stateActive
+	case pool.Refused:
+		s.reject(noServer(err))
+		return false
+	}
+	s.client.Pause()
+	if s.state != stateWelcome {
+		s.become(stateWaiting)
+	}
+	return false
+}
+
+// waited accounts for the time in the queue.
+func (s *session) waited() {
+	s.route.count(s.w).waitTime.Add(int64(s.w.Now() - s.ticket.Since()))
+}
+
+// adopt takes over a server that was granted.
+func (s *session) adopt(lease pool.Lease[*server]) {
+	srv := lease.Value
+	srv.lease = lease
+	if srv.dead != "" {
+		srv.discard(pool.ReasonLost)
+		s.acquireAgain()
+		return
+	}
+	s.server, srv.session = srv, s
+	if srv.w != s.w {
+		s.migrate(srv)
+		return
+	}
+	srv.lease.SetHome(s.w.ID())
+	if s.needsCheck(srv) {
+		s.pauseFor(stateChecking)
+		srv.startChore(choreCheck, s.proxy.config.ServerCheckQuery)
+		return
+	}
+	s.begin()
+}
+
+// pauseFor makes the client wait in a state other than the queue. A session
+// that still has to be welcomed remembers that by having no welcome, not by
+// its state.
+func (s *session) pauseFor(state sessionState) {
+	s.client.Pause()
+	s.become(state)
+}
+
+func (s *session) needsCheck(srv *server) bool {
+	c := s.proxy.config
+	return c.ServerCheckQuery != "" && srv.lease.IdleFor() > c.ServerCheckDelay
+}
+
+// checked goes on after the server has passed or failed its check.
+func (s *session) checked(ok bool) {
+	if ok {
+		s.begin()
+		return
+	}
+	srv := s.server
+	s.server, srv.session = nil, nil
+	srv.discard(pool.ReasonLost)
+	if s.acquireAgain() {
+		s.client.Resume()
+	}
+}
+
+// begin starts the conversation with the server that the session holds.
+func (s *session) begin() {
+	srv := s.server
+	now := s.w.Now()
+	s.exchange.queue = srv.ring
+	srv.ring = nil
+	var names *statements
+	if s.mode != config.PoolSession && srv.cache != nil {
+		s.names.cache = srv.cache
+		names = &s.names
+	}
+	s.exchange.begin(names)
+	s.queryStart, s.xactStart = now, now
+	s.told = false
+	s.route.count(s.w).assignments.Add(1)
+
+	if s.key == (cancelKey{}) {
+		s.welcomeFrom(srv)
+		if !s.private {
+			return // welcomed, and the server given back
+		}
+	}
+	if !s.private && srv.params != s.params {
+		s.prime(srv)
+		if s.unverified {
+			s.pauseFor(statePriming)
+			return
+		}
+	}
+	s.activate()
+}
+
+func (s *session) activate() {
+	s.become(stateActive)
+	s.client.Resume()
+}
+
+// prime gives the server the client's parameters, ahead of the client's own
+// bytes. The answer is swallowed.
+func (s *session) prime(srv *server) {
+	out := state.AppendReplay(s.w.toServer[:0], srv.params, s.params)
+	if len(out) == 0 {
+		srv.params = s.params
+		return
+	}
+	srv.replaying = true
+	s.asked = s.params
+	s.exchange.ask()
+	srv.conn.Send(out)
+	s.w.toServer = reuse(out)
+}
+
+// replayed goes on when the server has answered all of what prime sent.
+func (s *session) replayed(srv *server) {
+	srv.replaying = false
+	refusal := s.refusedBy
+	s.refusedBy = nil
+	if refusal == nil {
+		srv.params = s.params
+	}
+	if s.state != statePriming {
+		return
+	}
+	if refusal != nil {
+		s.unlink().giveBack(false)
+		s.reject(*refusal)
+		return
+	}
+	s.unverified = false
+	s.proxy.verified.add(s.asked, s.params)
+	s.asked = nil
+	s.activate()
+}
+
+// unprimed: the server refuses the client's parameters. If they were being
+// tried for the first time nothing else has been sent, and the server is as it
+// was. Otherwise the client's bytes are on their way behind them and must not
+// be answered under parameters that aren't the client's.
+func (s *session) unprimed(r wire.Report) {
+	r.Severity = severityFatal
+	s.refusedBy = &r
+	if s.state == stateActive {
+		s.drop(pool.ReasonUnclean)
+		s.reject(r)
+	}
+}
+
+// releasable reports whether the server may go back to the pool.
+func (s *session) releasable() bool {
+	return s.exchange.idle() && !s.private && s.state == stateActive && (s.body == 0 || s.bodyDrop)
+}
+
+// release gives the server back after a transaction.
+func (s *session) release() {
+	srv := s.unlink()
+	s.become(stateIdle)
+	if srv.lease.Pool() == nil {
+		return
+	}
+	srv.giveBack(s.proxy.config.ServerResetQueryAlways)
+}
+
+// unlink parts the session from its server, whose lease goes on.
+func (s *session) unlink() *server {
+	srv := s.server
+	doubt := s.exchange.doubt
+	s.exchange.end()
+	srv.ring = s.exchange.queue
+	s.exchange.queue = nil
+	s.names.cache = nil
+	s.server, srv.session = nil, nil
+	srv.doubt = srv.doubt || doubt
+	if srv.conn.Paused() {
+		srv.conn.Resume()
+	}
+	return srv
+}
+
+// drop parts the session from its server and ends that one.
+func (s *session) drop(why pool.Reason) {
+	if s.server != nil {
+		s.unlink().discard(why)
+	}
+}
+
+// migrate has the server's own loop take it off its poller and put it on ours.
+// Until then the server is nobody's.
+func (s *session) migrate(srv *server) {
+	if s.state != stateWelcome {
+		s.pauseFor(stateMigrating)
+	} else {
+		s.client.Pause()
+	}
+	s.server = nil
+	srv.session = nil
+	srv.w.Post(&migration{session: s, server: srv})
+}

@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"carpool/pool"
+	"carpool/proxy/wire"
+)
+
+// departure is the way in which a client has left.
+type departure uint8
+
+const (
+	// abandoned: it vanished, or was thrown out, and wants no answers.
+	abandoned departure = iota
+	// dismissed: it said goodbye; what it had asked for before is still done.
+	dismissed
+)
+
+// farewell cleans the server of a client that has left: what it was doing is
+// cancelled, what was begun is brought to an end, the transaction is rolled
+// back. Does that take longer than abandoned_query_timeout, or is there any
+// doubt, the server is discarded.
+func (s *session) farewell(how departure) {
+	limit := s.proxy.config.AbandonedQueryTimeout
+	x := &s.exchange
+	srv := s.server
+	midMessage := s.body > 0 && !s.bodyDrop
+	checking := srv.chore != choreNone
+	if (limit <= 0 && !x.idle()) || midMessage || x.doubt || srv.dead != "" || checking {
+		s.drop(pool.ReasonUnclean)
+		s.close()
+		return
+	}
+	s.become(stateFarewell)
+	s.farewellEnd = s.w.Now() + limit
+	s.canceled = false
+	s.rearm()
+	srv.conn.Resume()
+	s.finishBatch()
+	if how == abandoned && !x.settled() {
+		s.cancelAbandoned()
+	}
+	s.continueFarewell()
+}
+
+// finishBatch sends what brings an unfinished batch to its end.
+func (s *session) finishBatch() {
+	x := &s.exchange
+	out := s.w.toServer[:0]
+	if x.copyIn {
+		out, mark := wire.Begin(out, wire.CopyFail)
+		out = wire.AppendString(out, "the client is gone")
+		s.server.conn.Send(wire.Finish(out, mark))
+		x.client(wire.CopyFail)
+	}
+	if x.batch || x.skipping {
+		s.server.conn.Send(wire.AppendEmpty(out, wire.Sync))
+		x.client(wire.Sync)
+	}
+}
+
+// continueFarewell takes the next step once the server has answered.
+func (s *session) continueFarewell() {
+	x := &s.exchange
+	switch {
+	case x.doubt:
+		s.drop(pool.ReasonUnclean)
+		s.close()
+	case !x.settled():
+	case x.status != wire.TxIdle:
+		x.ask()
+		s.server.conn.Send(wire.AppendQuery(s.w.toServer[:0], "ROLLBACK"))
+	default:
+		srv := s.unlink()
+		needsReset := s.private || s.proxy.config.ServerResetQueryAlways
+		s.close()
+		srv.giveBack(needsReset)
+	}
+}
+
+// cancelAbandoned cancels what the server does for a client that is gone.
+func (s *session) cancelAbandoned() {
+	if !s.canceled {
+		s.canceled = true
+		s.server.cancel(nil)
+	}
+}
+
+// farewellTimeUp: the server doesn't come to an end. A query that a client had
+// still wanted is cancelled first, with as much time again.
+func (s *session) farewellTimeUp() {
+	if !s.canceled && s.server != nil && !s.exchange.settled() {
+		s.cancelAbandoned()
+		s.farewellEnd = s.w.Now() + s.proxy.config.AbandonedQueryTimeout
+		s.rearm()
+		return
+	}
+	s.drop(pool.ReasonUnclean)
+	s.close()
+}

@@ -1,0 +1,128 @@
+package prepared
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"carpool/proxy/wire"
+)
+
+// Catalog holds every statement that is referred to, each once. It is shared
+// by all clients and servers of a process and safe for concurrent use. It is
+// bounded by its users: a statement nobody refers to any more is gone at once.
+type Catalog struct {
+	prefix string // immutable
+
+	mu         sync.Mutex
+	statements map[string]*Statement // by Statement.rest
+	last       uint64                // number in the newest name
+	bytes      int64
+}
+
+// NewCatalog makes an empty catalog. Server-side names are prefix, an
+// underscore and a number that is never used again. The prefix should differ
+// between processes, so that two poolers in a row don't trip over each other's
+// statements, and be short: a name has at most 63 bytes.
+func NewCatalog(prefix string) *Catalog {
+	return &Catalog{prefix: prefix, statements: make(map[string]*Statement)}
+}
+
+// Intern returns the statement that the given bytes stand for: the body of a
+// Parse message after the name, as wire.ParseStatement cuts it. Equal bytes
+// give the same Statement as long as it is referred to. The caller gets a
+// reference and has to Release it. rest is copied if need be, never kept.
+func (c *Catalog) Intern(rest []byte) *Statement {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.statements[string(rest)]; ok {
+		s.refs.Add(1)
+		return s
+	}
+	c.last++
+	s := &Statement{
+		catalog: c,
+		name:    c.prefix + "_" + strconv.FormatUint(c.last, 10),
+		rest:    string(rest),
+	}
+	s.refs.Store(1)
+	c.statements[s.rest] = s
+	c.bytes += s.size()
+	return s
+}
+
+// Len is the number of statements that are referred to.
+func (c *Catalog) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.statements)
+}
+
+// Bytes is about how many bytes of memory the statements take.
+func (c *Catalog) Bytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes
+}
+
+// Statement is one prepared statement under the name it has on every server.
+// It is immutable but for the count of references to it, which may be changed
+// from any goroutine.
+type Statement struct {
+	catalog *Catalog
+	name    string
+	rest    string // body of Parse after the name; also the key in the catalog
+	refs    atomic.Int64
+}
+
+// Name is the statement's name on servers.
+func (s *Statement) Name() string { return s.name }
+
+// AppendParse appends a whole Parse message that prepares the statement under
+// its server-side name.
+func (s *Statement) AppendParse(dst []byte) []byte {
+	dst = wire.AppendHeader(dst, wire.Parse, len(s.name)+1+len(s.rest))
+	dst = wire.AppendString(dst, s.name)
+	return append(dst, s.rest...)
+}
+
+// AppendClose appends a Close message for the statement.
+func (s *Statement) AppendClose(dst []byte) []byte {
+	dst = wire.AppendHeader(dst, wire.Close, 1+len(s.name)+1)
+	return wire.AppendString(append(dst, 'S'), s.name)
+}
+
+// Retain takes another reference. Only who holds one may call it.
+func (s *Statement) Retain() { s.refs.Add(1) }
+
+// Release gives a reference back; with the last one the statement leaves the
+// catalog, and the same bytes get a new name when they come again.
+func (s *Statement) Release() {
+	// Only the last reference needs the lock: Intern must not find a statement
+	// that is about to leave.
+	for {
+		n := s.refs.Load()
+		if n <= 1 {
+			break
+		}
+		if s.refs.CompareAndSwap(n, n-1) {
+			return
+		}
+	}
+	c := s.catalog
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch n := s.refs.Add(-1); {
+	case n == 0:
+		delete(c.statements, s.rest)
+		c.bytes -= s.size()
+	case n < 0:
+		panic("prepared: statement released more often than retained")
+	}
+}
+
+// size is about how many bytes the statement takes in memory.
+func (s *Statement) size() int64 {
+	const overhead = 128 // the struct, its place in the map, rounding
+	return int64(len(s.name) + len(s.rest) + overhead)
+}

@@ -1,0 +1,78 @@
+package prepared
+
+import "strings"
+
+// maxName is how many bytes of a statement's name count: Postgres keeps its
+// prepared statements in a hash table with keys of NAMEDATALEN bytes and
+// compares no further.
+const maxName = 63
+
+// Names is what one client calls its prepared statements. The zero value is
+// empty, ready, and holds no memory until the first Set. Names longer than 63
+// bytes are equal if their first 63 bytes are, as in Postgres. It isn't safe
+// for concurrent use.
+type Names struct {
+	statements map[string]*Statement
+	bytes      int64
+}
+
+// Lookup returns the statement that the client calls name. It allocates
+// nothing and takes no reference: the result is good until the name is deleted
+// or set anew.
+func (n *Names) Lookup(name []byte) (*Statement, bool) {
+	s, ok := n.statements[string(name[:min(len(name), maxName)])]
+	return s, ok
+}
+
+// Set makes name stand for s, with a reference of its own, and releases what
+// the name stood for before.
+func (n *Names) Set(name string, s *Statement) {
+	if len(name) > maxName {
+		name = strings.Clone(name[:maxName]) // the rest needn't stay in memory
+	}
+	s.Retain()
+	if old, ok := n.statements[name]; ok {
+		old.Release()
+	} else {
+		n.bytes += nameSize(name)
+	}
+	if n.statements == nil {
+		n.statements = make(map[string]*Statement)
+	}
+	n.statements[name] = s
+}
+
+// Delete forgets name and releases its statement. It reports whether the name
+// stood for one.
+func (n *Names) Delete(name []byte) bool {
+	name = name[:min(len(name), maxName)]
+	s, ok := n.statements[string(name)]
+	if !ok {
+		return false
+	}
+	n.bytes -= nameSize(string(name))
+	delete(n.statements, string(name))
+	s.Release()
+	return true
+}
+
+// Clear forgets all names and releases their statements and the memory. A
+// client that leaves must be cleared.
+func (n *Names) Clear() {
+	for _, s := range n.statements {
+		s.Release()
+	}
+	*n = Names{}
+}
+
+// Len is the number of names.
+func (n *Names) Len() int { return len(n.statements) }
+
+// Bytes is about how many bytes of memory the names take, without what they
+// stand for.
+func (n *Names) Bytes() int64 { return n.bytes }
+
+func nameSize(name string) int64 {
+	const overhead = 48 // a place in the map
+	return int64(len(name) + overhead)
+}

@@ -1,0 +1,362 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carpool/config"
+	"carpool/pool"
+	"carpool/proxy/auth"
+	"carpool/proxy/prepared"
+	"carpool/proxy/reactor"
+	"carpool/proxy/startup"
+	"carpool/proxy/state"
+	"carpool/proxy/upstream"
+
+	"golang.org/x/sys/unix"
+)
+
+// emptyQuery is how a configuration asks for an empty query.
+const emptyQuery = config.EmptyQuery
+
+// Options are what a Proxy is made of.
+type Options struct {
+	// Config is the validated configuration. The Proxy doesn't change it, and
+	// neither may the caller afterwards.
+	Config *config.Config
+	// Log is where the proxy logs. It must not be nil.
+	Log *slog.Logger
+}
+
+// Proxy is a running pooler. Make it with New, run it with Run, end it with
+// Shutdown.
+type Proxy struct {
+	// Immutable after New, or after SetConsole.
+	config      *config.Config
+	log         *slog.Logger
+	console     Console
+	startup     *startup.Options
+	method      auth.Method
+	verifier    *auth.Verifier
+	userList    *auth.Users
+	static      map[string]auth.Secret
+	serverTLS   map[string]upstream.TLS // by database
+	pools       *pool.Registry[*server]
+	workers     []*worker
+	sockets     []socket
+	translation *translation
+	ignore      []string
+	ctx         context.Context // ends when everything is to end
+	stop        context.CancelFunc
+
+	// Safe for concurrent use.
+	params    state.Interner
+	verified  verified
+	keys      cancelKeys
+	counters  processCounters
+	clientTLS atomic.Pointer[tls.Config]
+	clients   atomic.Int64 // admitted, console apart
+	stopping  atomic.Bool
+	next      atomic.Uint32 // worker that gets the next connection
+	tasks     sync.WaitGroup
+	drain     drain
+
+	// Guarded by routesMu.
+	routesMu  sync.Mutex
+	routes    map[routeKey]*route
+	databases map[string]*tenant
+	users     map[string]*tenant
+}
+
+// New makes a Proxy: it loads what the configuration names and opens the
+// listening sockets. The error says what is wrong and which setting it is.
+func New(o Options) (*Proxy, error) {
+	c := o.Config
+	p := &Proxy{
+		config: c, log: o.Log,
+		startup: &startup.Options{
+			TLS: startupTLS(c.ClientTLS.Mode), DirectTLS: true, MaxPacket: c.MaxStartupPacketSize,
+			IgnoreOptions: containsFold(c.IgnoreStartupParameters, "options"),
+		},
+		verifier:  auth.NewVerifier(nil),
+		pools:     pool.NewRegistry[*server](nil),
+		ignore:    c.IgnoreStartupParameters,
+		routes:    make(map[routeKey]*route),
+		databases: make(map[string]*tenant),
+		users:     make(map[string]*tenant),
+		translation: &translation{
+			maxNames: c.MaxClientPreparedStatements, reserved: statementPrefix(),
+		},
+	}
+	p.translation.catalog = prepared.NewCatalog(p.translation.reserved)
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	if err := p.load(); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.sockets, err = openSockets(c); err != nil {
+		return nil, err
+	}
+	for i := range max(c.EventLoops, 1) {
+		l, err := reactor.NewLoop(i, p.pools.Epoch(), c.Poller.String())
+		if err != nil {
+			for _, s := range p.sockets {
+				s.close()
+			}
+			return nil, err
+		}
+		p.workers = append(p.workers, newWorker(l))
+	}
+	return p, nil
+}
+
+// statementPrefix begins the server-side names of prepared statements. It
+// differs from process to process: the statements of one that is gone may live
+// on where a pooler stands in front of the server.
+func statementPrefix() string {
+	var b [4]byte
+	rand.Read(b[:])
+	return "carpool_" + hex.EncodeToString(b[:])
+}
+
+// load reads the files that the configuration names.
+func (p *Proxy) load() error {
+	c := p.config
+	method, ok := methods[c.AuthType]
+	if !ok {
+		return fmt.Errorf("auth_type = %s isn't built yet", c.AuthType)
+	}
+	p.method = method
+	if c.AuthFile != "" {
+		if err := p.loadUsers(c.AuthFile); err != nil {
+			return fmt.Errorf("auth_file: %w", err)
+		}
+	}
+	p.static = make(map[string]auth.Secret, len(c.StaticUsers))
+	for name, secret := range c.StaticUsers {
+		p.static[name] = auth.ParseSecret(secret)
+	}
+	p.verifier.Configure(c.SCRAMIterations, p.userList)
+	cfg, err := clientTLSConfig(c.ClientTLS)
+	if err != nil {
+		return err
+	}
+	p.clientTLS.Store(cfg)
+	p.serverTLS = make(map[string]upstream.TLS, len(c.Databases))
+	for _, d := range c.Databases {
+		t, err := serverTLSConfig(c.Resolve(d, d.User).ServerTLS)
+		if err != nil {
+			return fmt.Errorf("database %s: %w", d.Name, err)
+		}
+		p.serverTLS[d.Name] = t
+	}
+	return nil
+}
+
+var methods = map[config.AuthType]auth.Method{
+	config.AuthAny: auth.Any, config.AuthTrust: auth.Trust, config.AuthPlain: auth.Plain,
+	config.AuthMD5: auth.MD5, config.AuthSCRAMSHA256: auth.SCRAM,
+}
+
+func (p *Proxy) loadUsers(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if info, err := f.Stat(); err == nil {
+		if err := auth.CheckMode(name, info.Mode()); err != nil {
+			p.log.Warn(err.Error())
+		}
+	}
+	p.userList, err = auth.LoadUsers(f, name)
+	return err
+}
+
+// lookup finds a user's secret.
+func (p *Proxy) lookup(user string) (auth.Secret, bool) {
+	if s, ok := p.static[user]; ok {
+		return s, true
+	}
+	return p.userList.Lookup(user)
+}
+
+// SetConsole gives the proxy its console. It is called before Run.
+func (p *Proxy) SetConsole(c Console) { p.console = c }
+
+// Addresses are where the proxy listens.
+func (p *Proxy) Addresses() []string {
+	list := make([]string, len(p.sockets))
+	for i, s := range p.sockets {
+		list[i] = s.addr
+	}
+	return list
+}
+
+// Run serves clients until Shutdown has done its work. It returns nil after a
+// clean end. It is called once.
+func (p *Proxy) Run() error {
+	defer p.stop()
+	errs := make(chan error, len(p.workers))
+	var loops, janitor sync.WaitGroup
+	for _, w := range p.workers {
+		loops.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if err := w.Run(); err != nil {
+				errs <- err
+				p.Shutdown(Immediate)
+			}
+		})
+	}
+	janitor.Go(func() { p.pools.Run(p.ctx) })
+	p.openRoutes()
+	for _, s := range p.sockets {
+		p.workers[0].Post(reactor.TaskFunc(func() { p.listen(s) }))
+	}
+	loops.Wait()
+	p.stop()
+	p.pools.Shutdown()
+	p.tasks.Wait()
+	janitor.Wait()
+	for _, s := range p.sockets {
+		s.unlink()
+	}
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// openRoutes opens the pools that are to be kept warm without any client.
+func (p *Proxy) openRoutes() {
+	for _, d := range p.config.Databases {
+		if d.User != "" && d.Name != "*" {
+			p.routeTo(d.Name, d.User)
+		}
+	}
+}
+
+func (p *Proxy) listen(s socket) {
+	ln, err := p.workers[0].Listen(s.fd, p)
+	if err != nil {
+		p.log.Error("listening isn't possible", "address", s.addr, "error", err)
+		p.Shutdown(Immediate)
+		return
+	}
+	p.drain.listeners = append(p.drain.listeners, ln)
+	p.log.Info("listening on " + s.addr)
+}
+
+// spawn runs f on a goroutine of the proxy's, which Run waits for. f ends when
+// its context does.
+func (p *Proxy) spawn(f func(context.Context)) { p.tasks.Go(func() { f(p.ctx) }) }
+
+// now is the clock that everything here runs by.
+func (p *Proxy) now() time.Duration { return p.pools.Now() }
+
+// leastBusy is the worker that a new server is put on.
+func (p *Proxy) leastBusy() *worker {
+	return slices.MinFunc(p.workers, func(a, b *worker) int { return a.Conns() - b.Conns() })
+}
+
+// Accept implements reactor.Acceptor.
+func (p *Proxy) Accept(_ *reactor.Listener, fd int, from unix.Sockaddr) {
+	p.counters.accepted.Add(1)
+	peer := peerOf(from)
+	w := p.workers[int(p.next.Add(1))%len(p.workers)]
+	a := accepted{p, w, fd, peer}
+	if w == p.workers[0] {
+		a.Run(w.Loop)
+	} else if !w.Post(a) {
+		_ = unix.Close(fd)
+	}
+}
+
+// AcceptFailed implements reactor.Acceptor.
+func (p *Proxy) AcceptFailed(_ *reactor.Listener, err error) {
+	p.counters.acceptFailed.Add(1)
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		p.log.Warn("out of file descriptors: new clients wait; raise the limit (ulimit -n) or lower max_client_conn")
+		return
+	}
+	p.log.Warn("accepting a connection isn't possible, waiting a little", "error", err)
+}
+
+// accepted is a new connection on its way to its worker.
+type accepted struct {
+	proxy  *Proxy
+	worker *worker
+	fd     int
+	peer   peer
+}
+
+// Run implements reactor.Task.
+func (a accepted) Run(*reactor.Loop) {
+	p, w := a.proxy, a.worker
+	s := &session{proxy: p, w: w, peer: a.peer}
+	s.timer.Owner = s
+	via := startup.TCP
+	if a.peer.unix {
+		via = startup.Unix
+	} else {
+		_ = unix.SetsockoptInt(a.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		options := socketOptions(p.config)
+		if err := options.Apply(a.fd); err != nil {
+			p.log.Debug("setting options of a client's socket", "error", err)
+		}
+	}
+	s.login = &login{machine: startup.New(p.startup, via)}
+	if err := w.Attach(&s.client, a.fd, s); err != nil {
+		p.log.Warn("a new connection can't be served", "error", err)
+		_ = unix.Close(a.fd)
+		return
+	}
+	s.entered = true
+	w.enter(s)
+	s.become(stateLogin)
+}
+
+// admit counts a client towards max_client_conn, if there is room.
+func (p *Proxy) admit(s *session) bool {
+	if p.clients.Add(1) > int64(p.config.MaxClientConn) {
+		p.clients.Add(-1)
+		return false
+	}
+	s.admitted = true
+	return true
+}
+
+// translates reports whether the session's statement names are translated.
+func (p *Proxy) translates(s *session) bool {
+	return s.mode != config.PoolSession && s.route != nil && s.route.cacheSize > 0
+}
+
+// ignored reports whether a start-up parameter is to be dropped.
+func (p *Proxy) ignored(name string) bool {
+	return len(p.ignore) > 0 && containsFold(p.ignore, name)
+}
+
+func containsFold(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
+}
+
+// arrival is a server that was just dialed, on its way to its worker.
+type arrival struct{ server *server }
+
+// Run implements reactor.Task.
+func (a arrival) Run(*reactor.Loop) { a.server.attach() }

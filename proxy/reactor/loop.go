@@ -1,0 +1,227 @@
+package reactor
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// readBufferSize is how much one read takes, in bytes: large enough that a
+// big result costs few system calls, small enough to stay in the cache.
+const readBufferSize = 64 << 10
+
+// Task is work for a loop, given to it by Post.
+type Task interface {
+	// Run is called on the loop's goroutine. It must not block.
+	Run(l *Loop)
+}
+
+// TaskFunc makes a Task of a function.
+type TaskFunc func()
+
+// Run implements Task.
+func (f TaskFunc) Run(*Loop) { f() }
+
+// Loop is an event loop. Create it with NewLoop, give it a goroutine with Run.
+type Loop struct {
+	// Immutable.
+	id     int
+	epoch  time.Time
+	poller poller
+
+	// Owned by the loop's goroutine.
+	now     time.Duration
+	read    []byte // what Data is shown lies here
+	raw     []byte // ciphertext of TLS connections; made when first needed
+	slots   []slot
+	free    []int32
+	ready   []*Conn // to be looked at before the loop waits again
+	readied []*Conn // the other half of a double buffer
+	wheel   wheel
+	buffers buffers
+	running []Task
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	inbox []Task
+
+	// Atomic.
+	asleep  atomic.Bool
+	stopped atomic.Bool
+	conns   atomic.Int64
+}
+
+// slot is one place in the loop's table of descriptors. Its generation tells
+// an event of today from one for a descriptor that is long closed.
+type slot struct {
+	conn     *Conn
+	listener *Listener
+	gen      uint32
+}
+
+// NewLoop makes a loop with the given poller: "auto", "epoll", "kqueue" or
+// "io_uring". epoch is the zero of its clock, and id its number among the
+// loops of the process.
+func NewLoop(id int, epoch time.Time, pollerName string) (*Loop, error) {
+	p, err := newPoller(pollerName)
+	if err != nil {
+		return nil, fmt.Errorf("making event loop %d: %w", id, err)
+	}
+	l := &Loop{
+		id:     id,
+		epoch:  epoch,
+		poller: p,
+		read:   make([]byte, readBufferSize),
+	}
+	l.now = time.Since(epoch)
+	l.wheel.current = int64(l.now / tick)
+	return l, nil
+}
+
+// ID is the number given to NewLoop.
+func (l *Loop) ID() int { return l.id }
+
+// PollerName says which back end the loop runs on.
+func (l *Loop) PollerName() string { return l.poller.name() }
+
+// Now is the loop's clock: time since its epoch, read once per wake-up. It is
+// for the loop's goroutine only.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// Conns is the number of connections the loop owns. Any goroutine may ask.
+func (l *Loop) Conns() int { return int(l.conns.Load()) }
+
+// Post hands work to the loop from any goroutine, the loop's own included, and
+// returns at once. Work is done in the order it was posted, after the events
+// at hand. After Stop it is dropped, and Post answers false.
+func (l *Loop) Post(t Task) bool {
+	l.mu.Lock()
+	if l.stopped.Load() {
+		l.mu.Unlock()
+		return false
+	}
+	l.inbox = append(l.inbox, t)
+	l.mu.Unlock()
+	if l.asleep.Swap(false) {
+		l.poller.wake()
+	}
+	return true
+}
+
+// Stop makes Run return after the work at hand. Any goroutine may call it.
+func (l *Loop) Stop() {
+	l.mu.Lock()
+	l.stopped.Store(true)
+	l.mu.Unlock()
+	if l.asleep.Swap(false) {
+		l.poller.wake()
+	}
+}
+
+// Run serves the loop until Stop; then it closes every connection and
+// listener that is left, without telling their handlers, and returns.
+func (l *Loop) Run() error {
+	defer l.closeAll()
+	for !l.stopped.Load() {
+		l.runPosted()
+		l.runReady()
+		l.wheel.run(l.now)
+		if err := l.wait(); err != nil {
+			return fmt.Errorf("waiting for events: %w", err)
+		}
+	}
+	l.runPosted()
+	return nil
+}
+
+// wait sleeps until something happens and dispatches it. It doesn't sleep when
+// there is work already.
+func (l *Loop) wait() error {
+	timeout := time.Duration(-1)
+	if at, ok := l.wheel.next(); ok {
+		timeout = max(at-l.now, 0)
+	}
+	if len(l.ready) > 0 {
+		timeout = 0
+	}
+	l.asleep.Store(true)
+	l.mu.Lock()
+	if len(l.inbox) > 0 || l.stopped.Load() {
+		timeout = 0
+	}
+	l.mu.Unlock()
+	err := l.poller.wait(l, timeout)
+	l.asleep.Store(false)
+	return err
+}
+
+// woke is called by the poller when it has events, before it dispatches them.
+func (l *Loop) woke() { l.now = time.Since(l.epoch) }
+
+func (l *Loop) runPosted() {
+	l.mu.Lock()
+	l.running, l.inbox = l.inbox, l.running[:0]
+	l.mu.Unlock()
+	for i, t := range l.running {
+		l.running[i] = nil
+		t.Run(l)
+	}
+}
+
+// runReady looks after connections that need it without an event: kept bytes
+// to be shown again, a failure met while sending.
+func (l *Loop) runReady() {
+	l.ready, l.readied = l.readied[:0], l.ready
+	for i, c := range l.readied {
+		l.readied[i] = nil
+		if c.has(isReady) {
+			c.clear(isReady)
+			c.attend()
+		}
+	}
+}
+
+func (l *Loop) addSlot(s slot) (id uint64) {
+	var i int32
+	if n := len(l.free); n > 0 {
+		i = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		l.slots = append(l.slots, slot{})
+		i = int32(len(l.slots) - 1)
+	}
+	s.gen = l.slots[i].gen + 1
+	l.slots[i] = s
+	return uint64(s.gen)<<32 | uint64(uint32(i))
+}
+
+func (l *Loop) dropSlot(id uint64) {
+	i := int32(uint32(id))
+	l.slots[i] = slot{gen: l.slots[i].gen}
+	l.free = append(l.free, i)
+}
+
+// event dispatches what the poller saw on the descriptor with the given id.
+func (l *Loop) event(id uint64, e events) {
+	i := uint32(id)
+	if int(i) >= len(l.slots) || l.slots[i].gen != uint32(id>>32) {
+		return
+	}
+	if c := l.slots[i].conn; c != nil {
+		c.event(e)
+	} else if ln := l.slots[i].listener; ln != nil {
+		ln.acceptAll()
+	}
+}
+
+func (l *Loop) closeAll() {
+	for i := range l.slots {
+		if c := l.slots[i].conn; c != nil {
+			c.Close()
+		} else if ln := l.slots[i].listener; ln != nil {
+			ln.Close()
+		}
+	}
+	l.poller.close()
+}

@@ -1,0 +1,175 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"carpool/pool"
+	"carpool/proxy/upstream"
+	"carpool/proxy/wire"
+)
+
+// Every error that carpool itself tells a client is made here. Each says what
+// happened, which setting or limit it was, and what can be done, under an
+// SQLSTATE that a driver can act on.
+
+const (
+	severityFatal = "FATAL"
+	severityError = "ERROR"
+)
+
+func fatal(code, message, hint string) wire.Report {
+	return wire.Report{Severity: severityFatal, Code: code, Message: message, Hint: hint}
+}
+
+func tooManyClients(setting string, limit int) wire.Report {
+	r := fatal("53300", fmt.Sprintf("no more connections allowed (%s)", setting),
+		fmt.Sprintf("Close connections that aren't used, or raise %s.", setting))
+	if setting != "max_client_conn" {
+		r.Message = fmt.Sprintf("client connections exceeded (%s)", setting)
+	}
+	r.Detail = fmt.Sprintf("%s is %d.", setting, limit)
+	return r
+}
+
+func noSuchDatabase(name string) wire.Report {
+	return fatal("3D000", fmt.Sprintf("no such database: %s", name),
+		"Add it to [databases], or a fallback named *.")
+}
+
+func loginRejected(message, hint string) wire.Report { return fatal("28000", message, hint) }
+
+func unacceptableParameter(name string) wire.Report {
+	return fatal("22023", fmt.Sprintf("unsupported startup parameter: %s", name),
+		"Its value must be plain ASCII of reasonable length; ignore_startup_parameters drops a parameter.")
+}
+
+func loginTimedOut(limit time.Duration) wire.Report {
+	return fatal("08006", "client_login_timeout",
+		fmt.Sprintf("Log in within %s, or raise client_login_timeout.", limit))
+}
+
+func queryWaitTimedOut(limit time.Duration, cause error) wire.Report {
+	r := fatal("53300", "query_wait_timeout",
+		"Make transactions shorter, or raise default_pool_size or query_wait_timeout.")
+	r.Detail = fmt.Sprintf("No server connection became free within %s.", limit)
+	if cause != nil {
+		r.Detail += " The last attempt to open one failed: " + causeText(cause) + "."
+	}
+	return r
+}
+
+func stillWaiting(waited time.Duration) wire.Report {
+	return wire.Report{
+		Severity: "NOTICE", Code: "00000",
+		Message: "waiting for a server connection: all of the pool's are in use",
+		Detail:  fmt.Sprintf("Waited for %s so far (query_wait_notify).", waited.Round(time.Second)),
+	}
+}
+
+func queryTimedOut(limit time.Duration) wire.Report {
+	return fatal("57014", "query_timeout", fmt.Sprintf("The query took longer than query_timeout, %s.", limit))
+}
+
+func idleTransactionTimedOut(limit time.Duration) wire.Report {
+	return fatal("25P03", "idle_transaction_timeout",
+		fmt.Sprintf("The transaction was idle for longer than idle_transaction_timeout, %s.", limit))
+}
+
+func transactionTimedOut(limit time.Duration) wire.Report {
+	return fatal("25P04", "transaction_timeout",
+		fmt.Sprintf("The transaction took longer than transaction_timeout, %s.", limit))
+}
+
+func clientIdleTimedOut(limit time.Duration) wire.Report {
+	return fatal("57P05", "client_idle_timeout",
+		fmt.Sprintf("The connection was idle for longer than client_idle_timeout, %s.", limit))
+}
+
+func queryCanceled() wire.Report {
+	return wire.Report{
+		Severity: severityError, Code: "57014",
+		Message: "canceling statement due to user request",
+		Detail:  "It was waiting for a server connection.",
+	}
+}
+
+func shuttingDown() wire.Report {
+	return fatal("57P01", "server shutting down", "The pooler was told to stop; connect again.")
+}
+
+func notAccepting() wire.Report {
+	return fatal("57P03", "the pooler is shutting down", "Connect again in a moment.")
+}
+
+func serverClosed() wire.Report {
+	return fatal("08006", "server conn crashed?", "The server connection was lost while it was in use; connect again.")
+}
+
+func serverOutOfStep() wire.Report {
+	return fatal("08P01", "the server sent something that doesn't fit the conversation",
+		"The server connection was closed; connect again.")
+}
+
+func protocolViolation(what string) wire.Report { return fatal("08P01", what, "") }
+
+func messageTooLong(setting string, limit int) wire.Report {
+	return fatal("54000", fmt.Sprintf("message too long (%s)", setting),
+		fmt.Sprintf("%s is %d bytes.", setting, limit))
+}
+
+func transactionInStatementMode() wire.Report {
+	return fatal("0A000", "transaction blocks not allowed in statement pooling mode",
+		"Use pool_mode = transaction for databases or users that need transactions.")
+}
+
+// refusalReport is the error that takes the place of the server's.
+func refusalReport(r refusal, name string, maxNames int) wire.Report {
+	report := wire.Report{Severity: severityError}
+	switch r {
+	case refuseDuplicate:
+		report.Code, report.Message = "42P05", fmt.Sprintf("prepared statement %q already exists", name)
+	case refuseUnknown:
+		report.Code, report.Message = "26000", fmt.Sprintf("prepared statement %q does not exist", name)
+	case refuseTooMany:
+		report.Code, report.Message = "53400", "too many prepared statements (max_client_prepared_statements)"
+		report.Detail = fmt.Sprintf("max_client_prepared_statements is %d.", maxNames)
+		report.Hint = "Close or DEALLOCATE statements that aren't used any more."
+	}
+	return report
+}
+
+// noServer is what a client is told when the pool can't give it a server: the
+// server's own words if it said any.
+func noServer(err error) wire.Report {
+	var login *upstream.LoginError
+	switch {
+	case errors.As(err, &login):
+		r := login.Report
+		r.Severity = severityFatal
+		if r.Code == "" {
+			r.Code = "08006"
+		}
+		if r.Message == "" {
+			r.Message = "the server refused the login without saying why"
+		}
+		return r
+	case errors.Is(err, pool.ErrClosed), errors.Is(err, pool.ErrRemoved):
+		return shuttingDown()
+	}
+	r := fatal("08001", "server login has been failing, try again later (server_login_retry)",
+		"Check that the server runs and that host and port are right.")
+	r.Detail = causeText(err)
+	return r
+}
+
+// causeText is an error in one line that may be shown to a client.
+func causeText(err error) string {
+	text := err.Error()
+	const limit = 500
+	if len(text) > limit {
+		text = text[:limit] + "..."
+	}
+	return text
+}

@@ -1,0 +1,361 @@
+package proxy
+
+import (
+	"carpool/pool"
+	"carpool/proxy/wire"
+)
+
+// The path of bytes from the client to its server. exchange decides on every
+// header; bodies are passed on as they come, however long they are. Only Parse,
+// Bind, Describe and Close are looked into, where statement names are
+// translated.
+
+const (
+	// maxNames is how many bytes of a Bind may be names, and the longest
+	// Describe or Close.
+	maxNames = 16 << 10
+	// maxInPlace is the longest Parse that is read where it lies; longer ones
+	// are collected.
+	maxInPlace = 32 << 10
+)
+
+// clientBytes deals with what the client sent and returns how much of it is
+// done with.
+func (s *session) clientBytes(b []byte) int {
+	p := splice{src: b, out: s.w.toServer[:0]}
+	if s.collected != nil {
+		if p.pos = s.collect(b); s.collected != nil || s.state == stateClosed {
+			return p.pos
+		}
+		p.start = p.pos
+	}
+	for p.pos < len(b) && s.clientMessage(&p) {
+	}
+	if s.state == stateFarewell || s.state == stateClosed {
+		return len(b)
+	}
+	s.toServer(&p)
+	return p.pos
+}
+
+// toServer sends what was decided on, and holds the client back while the
+// server doesn't take it.
+func (s *session) toServer(p *splice) {
+	if s.server != nil {
+		if n := p.send(&s.server.conn); n > 0 {
+			s.route.count(s.w).received.Add(int64(n))
+			if s.server.conn.Buffered() > 0 {
+				s.client.Pause()
+			}
+		}
+	}
+	s.w.toServer = reuse(p.out)
+}
+
+// clientMessage deals with the message, or the part of one, at the front of
+// what is left. It answers false when it has to wait or the session is over.
+func (s *session) clientMessage(p *splice) bool {
+	if s.body > 0 {
+		n := min(s.body, len(p.rest()))
+		if s.bodyDrop {
+			p.cut(n)
+		} else {
+			p.keep(n)
+		}
+		s.body -= n
+		return true
+	}
+	h, ok, valid := wire.ParseHeader(p.rest())
+	switch {
+	case !ok:
+		return false
+	case !valid || !wire.IsClientType(h.Type):
+		s.reject(protocolViolation("invalid message from the client"))
+		return false
+	case h.Body > s.proxy.config.MaxPacketSize:
+		s.reject(messageTooLong("max_packet_size", s.proxy.config.MaxPacketSize))
+		return false
+	case h.Type == wire.Terminate:
+		s.toServer(p)
+		s.terminate()
+		return false
+	}
+	if s.server == nil {
+		if done, more := s.withoutServer(p, h); done {
+			return more
+		}
+		if !s.acquire() {
+			return false
+		}
+	}
+	switch h.Type {
+	case wire.Parse:
+		return s.clientParse(p, h)
+	case wire.Bind:
+		return s.clientBind(p, h)
+	case wire.Describe, wire.Close:
+		return s.clientTarget(p, h)
+	case wire.Query, wire.FunctionCall, wire.Execute:
+		s.working()
+	}
+	return s.apply(p, h, s.exchange.client(h.Type), nil)
+}
+
+// working notes when the server began to work, for the time it takes.
+func (s *session) working() {
+	if s.exchange.settled() {
+		s.queryStart = s.w.Now()
+		if s.limits != nil {
+			s.rearm()
+		}
+	}
+}
+
+// apply does what was decided for the message at the front. out is what stands
+// in its place, whole, if it is replaced.
+func (s *session) apply(p *splice, h wire.Header, v verdict, out []byte) bool {
+	size := min(h.Size(), len(p.rest()))
+	switch v {
+	case forward:
+		p.keep(size)
+	case replace:
+		p.out = out
+		p.cut(size)
+	case drop:
+		p.cut(size)
+	default:
+		return s.waitForServer(p)
+	}
+	s.body, s.bodyDrop = h.Size()-size, v != forward
+	if h.Type == wire.Flush && s.exchange.isDue() {
+		s.client.Send(s.exchange.due(nil))
+	}
+	return true
+}
+
+// waitForServer holds the client's next message back until the server has made
+// progress. A batch without an end is flushed, since the server needn't answer
+// any of it before.
+func (s *session) waitForServer(p *splice) bool {
+	s.holding = true
+	s.client.Pause()
+	if !s.exchange.awaited() {
+		p.out = wire.AppendEmpty(p.insert(), wire.Flush)
+	}
+	return false
+}
+
+// clientParse: a Parse with a name is read whole.
+func (s *session) clientParse(p *splice, h wire.Header) bool {
+	rest := p.rest()
+	if s.exchange.statements == nil || h.Body == 0 {
+		return s.apply(p, h, s.exchange.client(wire.Parse), nil)
+	}
+	if len(rest) == wire.HeaderLen {
+		return false
+	}
+	if rest[wire.HeaderLen] == 0 {
+		return s.apply(p, h, s.exchange.client(wire.Parse), nil)
+	}
+	if len(rest) < h.Size() {
+		if h.Size() <= maxInPlace {
+			return false
+		}
+		return s.beginCollecting(p, h)
+	}
+	out, v := s.exchange.parse(p.insert(), rest[wire.HeaderLen:h.Size()])
+	p.out = out
+	s.countParse(v)
+	return s.apply(p, h, v, out)
+}
+
+func (s *session) countParse(v verdict) {
+	c := s.route.count(s.w)
+	switch v {
+	case replace:
+		c.clientParses.Add(1)
+		c.serverParses.Add(1)
+	case drop:
+		c.clientParses.Add(1)
+	}
+}
+
+// beginCollecting starts to gather a Parse that doesn't fit the loop's buffer.
+func (s *session) beginCollecting(p *splice, h wire.Header) bool {
+	if limit := s.proxy.config.MaxParseSize; h.Body > limit {
+		s.reject(messageTooLong("max_parse_size", limit))
+		return false
+	}
+	s.collected = append(make([]byte, 0, h.Size()), p.rest()...)
+	p.cut(len(p.rest()))
+	return false
+}
+
+// collect gathers more of the message and, when it is whole, deals with it.
+func (s *session) collect(b []byte) (used int) {
+	want := cap(s.collected)
+	h, _, _ := wire.ParseHeader(s.collected)
+	want = min(want, h.Size())
+	used = min(len(b), want-len(s.collected))
+	s.collected = append(s.collected, b[:used]...)
+	if len(s.collected) < want {
+		return used
+	}
+	p := splice{src: s.collected, out: s.w.toServer[:0]}
+	out, v := s.exchange.parse(p.insert(), s.collected[wire.HeaderLen:want])
+	p.out = out
+	if v == hold {
+		s.waitForServer(&p)
+		s.toServer(&p)
+		return used
+	}
+	s.countParse(v)
+	s.apply(&p, h, v, out)
+	s.toServer(&p)
+	s.collected = nil
+	return used
+}
+
+// clientBind: of a Bind only the names are read.
+func (s *session) clientBind(p *splice, h wire.Header) bool {
+	s.route.count(s.w).binds.Add(1)
+	if s.exchange.statements == nil {
+		return s.apply(p, h, s.exchange.client(wire.Bind), nil)
+	}
+	rest := p.rest()
+	body := rest[wire.HeaderLen:min(len(rest), h.Size())]
+	portal, name, namesLen, complete := wire.ParseBindNames(body)
+	if !complete {
+		if len(body) < h.Body && len(body) < maxNames {
+			return false
+		}
+		s.reject(protocolViolation("invalid Bind message"))
+		return false
+	}
+	if len(name) == 0 {
+		return s.apply(p, h, s.exchange.client(wire.Bind), nil)
+	}
+	out, v, follow := s.exchange.bind(p.insert(), portal, name, namesLen, h.Body)
+	p.out = out
+	if v != replace || !follow {
+		return s.apply(p, h, v, out)
+	}
+	head := wire.HeaderLen + namesLen
+	p.cut(head)
+	passed := min(h.Size(), len(rest)) - head
+	p.keep(passed)
+	s.body, s.bodyDrop = h.Body-namesLen-passed, false
+	return true
+}
+
+// clientTarget: Describe and Close are read whole, they are short.
+func (s *session) clientTarget(p *splice, h wire.Header) bool {
+	if s.exchange.statements == nil {
+		return s.apply(p, h, s.exchange.client(h.Type), nil)
+	}
+	rest := p.rest()
+	if len(rest) < h.Size() {
+		if h.Body > maxNames {
+			s.reject(protocolViolation("invalid Describe or Close message"))
+		}
+		return false
+	}
+	body := rest[wire.HeaderLen:h.Size()]
+	if h.Type == wire.Close {
+		return s.apply(p, h, s.exchange.closeTarget(body), nil)
+	}
+	out, v := s.exchange.describe(p.insert(), body)
+	p.out = out
+	return s.apply(p, h, v, out)
+}
+
+// withoutServer deals with messages that need no server, in a session that
+// has none. done is false for those that do need one.
+func (s *session) withoutServer(p *splice, h wire.Header) (done, more bool) {
+	size := min(h.Size(), len(p.rest()))
+	switch {
+	case s.failing:
+		s.failing = false
+		if h.Type == wire.Query || h.Type == wire.FunctionCall {
+			s.client.Send(wire.AppendReadyForQuery(nil, wire.TxIdle))
+		} else {
+			s.skipping = h.Type != wire.Sync
+			if !s.skipping {
+				s.client.Send(wire.AppendReadyForQuery(nil, wire.TxIdle))
+			}
+		}
+	case h.Type == wire.Sync:
+		s.skipping = false
+		s.client.Send(wire.AppendReadyForQuery(nil, wire.TxIdle))
+	case s.skipping:
+	case h.Type == wire.Flush, h.Type == wire.CopyData, h.Type == wire.CopyDone, h.Type == wire.CopyFail:
+		// Outside COPY a server ignores these, too.
+	case h.Type == wire.Password:
+		s.reject(protocolViolation("unexpected password message"))
+		return true, false
+	case h.Type == wire.Close && s.proxy.translates(s):
+		return s.forgetStatement(p, h)
+	default:
+		return false, false
+	}
+	p.cut(size)
+	s.body, s.bodyDrop = h.Size()-size, true
+	return true, true
+}
+
+// forgetStatement answers a Close for a prepared statement, which no server
+// need hear of.
+func (s *session) forgetStatement(p *splice, h wire.Header) (done, more bool) {
+	rest := p.rest()
+	if len(rest) < h.Size() {
+		return h.Body <= maxNames, false
+	}
+	target, name, ok := wire.ParseTarget(rest[wire.HeaderLen:h.Size()])
+	if !ok || target != 'S' || len(name) == 0 {
+		return false, false
+	}
+	s.names.names.Delete(name)
+	s.client.Send(wire.AppendEmpty(nil, wire.CloseComplete))
+	p.cut(h.Size())
+	return true, true
+}
+
+// fail answers the message at the front of what the client has sent, and the
+// rest of its batch, with an error.
+func (s *session) fail(r wire.Report) {
+	s.client.Send(wire.AppendError(nil, r))
+	s.proxy.counters.refused(r.Code)
+	s.failing = true
+	s.become(stateIdle)
+	s.client.Resume()
+}
+
+// serverTook is called when the server's socket has taken all it was sent.
+func (s *session) serverTook() {
+	if !s.holding && s.state == stateActive {
+		s.client.Resume()
+	}
+}
+
+// lost deals with a server that is gone while the session holds it.
+func (s *session) lost(why string) {
+	srv := s.server
+	switch s.state {
+	case stateChecking:
+		s.checked(false)
+		return
+	case stateFarewell:
+		s.drop(pool.ReasonBroken)
+		s.close()
+		return
+	}
+	s.log().Warn("server connection lost: " + why)
+	told := s.told
+	midMessage := srv.body > 0 && !srv.bodyDrop
+	s.drop(pool.ReasonBroken)
+	if told || midMessage {
+		s.dismiss("server connection lost: " + why)
+		return
+	}
+	s.reject(serverClosed())
+}

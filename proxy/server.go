@@ -1,0 +1,374 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+
+	"carpool/pool"
+	"carpool/proxy/prepared"
+	"carpool/proxy/reactor"
+	"carpool/proxy/state"
+	"carpool/proxy/upstream"
+	"carpool/proxy/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+// server is one Postgres backend that we are connected to and logged in to. It
+// is what the pool lends. It belongs to one worker at a time; everything in it
+// is owned by that worker's loop, or, before it is attached, by the goroutine
+// that dialed.
+type server struct {
+	proxy *Proxy
+	route *route
+	up    *upstream.Conn // who it is; its descriptor is conn's
+	w     *worker
+	conn  reactor.Conn
+
+	lease   pool.Lease[*server] // while it is lent
+	session *session            // whose conversation it is in, if any
+	params  *state.Params       // what is set on it
+	private *state.Params       // start-up parameters it was opened with for one client alone
+	cache   *prepared.Cache     // what is prepared on it; nil if names aren't translated
+	ring    []pending           // memory of the last conversation, for the next
+
+	body      int  // bytes of its message that are still to come
+	bodyDrop  bool // they are for nobody
+	replaying bool // it is answering a session's parameters
+	doubt     bool // it is to be discarded when it comes back
+	dead      string
+
+	chore       chore
+	choreFailed bool
+	choreReady  bool // ReadyForQuery has come
+	timer       reactor.Timer
+
+	cancels     int // cancel requests on their way to it
+	cancelAgain bool
+	cancelDone  []*cancelRequest
+	parked      bool // given back, waiting for them to be through
+	parkedReset bool
+}
+
+// chore is what is done with a server between two sessions.
+type chore uint8
+
+const (
+	choreNone  chore = iota
+	choreCheck       // server_check_query, for the session that gets it
+	choreReset       // server_reset_query, after the session that had it
+)
+
+// address is the server as logs name it.
+func (srv *server) address() string { return srv.up.Host.String() }
+
+// attach puts a server that was just dialed, or has moved, on its loop.
+func (srv *server) attach() {
+	var err error
+	if srv.up.TLS != nil {
+		err = srv.w.AttachTLS(&srv.conn, srv.up.FD, srv, *srv.up.TLS)
+	} else {
+		err = srv.w.Attach(&srv.conn, srv.up.FD, srv)
+	}
+	srv.timer.Owner = srv
+	if err != nil {
+		_ = unix.Close(srv.up.FD)
+		srv.dead = err.Error()
+	}
+}
+
+// Data implements reactor.Handler.
+func (srv *server) Data(_ *reactor.Conn, b []byte) int {
+	switch {
+	case srv.dead != "":
+		return len(b)
+	case srv.chore != choreNone:
+		return srv.choreBytes(b)
+	case srv.session != nil:
+		return srv.session.serverBytes(b)
+	}
+	return srv.idleBytes(b)
+}
+
+// Drained implements reactor.Handler.
+func (srv *server) Drained(*reactor.Conn) {
+	if srv.session != nil {
+		srv.session.serverTook()
+	}
+}
+
+// HangUp implements reactor.Handler. The end is met when its last bytes are read.
+func (srv *server) HangUp(*reactor.Conn) {}
+
+// EOF implements reactor.Handler.
+func (srv *server) EOF(*reactor.Conn) { srv.gone(io.EOF) }
+
+// Failed implements reactor.Handler.
+func (srv *server) Failed(_ *reactor.Conn, err error) { srv.gone(err) }
+
+// gone deals with a connection that the server, or the network, has ended.
+func (srv *server) gone(err error) {
+	if srv.dead == "" {
+		srv.dead = "server closed the connection"
+		if err != io.EOF {
+			srv.dead = err.Error()
+		}
+	}
+	srv.conn.Close()
+	switch {
+	case srv.chore == choreReset:
+		srv.discard(pool.ReasonBroken)
+	case srv.session != nil:
+		srv.session.lost(srv.dead)
+	case srv.parked:
+		srv.unpark()
+	default:
+		srv.route.pool.Lost(srv, pool.ReasonLost)
+	}
+}
+
+// Expired implements reactor.Expirer: a chore takes too long.
+func (srv *server) Expired(*reactor.Timer) {
+	srv.misbehaved("didn't answer in time")
+}
+
+// misbehaved ends a server that did what it mustn't while no client listened.
+func (srv *server) misbehaved(what string) {
+	srv.proxy.log.Warn("closing server connection: "+what, "server", srv.address(), "database", srv.route.database)
+	srv.dead = what
+	srv.gone(io.EOF)
+}
+
+// noteParameter keeps up with a parameter that the server reports. tracked is
+// whether it is one that follows the client, name is then its spelling.
+func (srv *server) noteParameter(name, value []byte) (known string, tracked bool) {
+	known, tracked = state.Canonical(name)
+	if !tracked {
+		return known, false
+	}
+	next, ok := srv.proxy.params.With(srv.params, known, string(value))
+	if !ok {
+		srv.doubt = true
+		return known, false
+	}
+	srv.params = next
+	return known, true
+}
+
+// idleBytes deals with what a server says while nobody has asked: it may
+// report parameters, notices and notifications, and that it is about to go.
+func (srv *server) idleBytes(b []byte) int {
+	return srv.readAlone(b, func(h wire.Header, body []byte) bool {
+		switch h.Type {
+		case wire.ParameterStatus:
+			if name, value, ok := wire.ParseParameterStatus(body); ok {
+				srv.noteParameter(name, value)
+				return true
+			}
+		case wire.NoticeResponse, wire.NotificationResponse, wire.ErrorResponse:
+			return true
+		}
+		return false
+	})
+}
+
+// readAlone reads messages that go to nobody. accept is shown each; a server
+// that says anything else is ended.
+func (srv *server) readAlone(b []byte, accept func(h wire.Header, body []byte) bool) int {
+	pos := 0
+	for pos < len(b) && srv.conn.Open() {
+		rest := b[pos:]
+		if srv.body > 0 {
+			n := min(srv.body, len(rest))
+			srv.body -= n
+			pos += n
+			continue
+		}
+		h, ok, valid := wire.ParseHeader(rest)
+		if !ok {
+			return pos
+		}
+		inspected := h.Type == wire.ParameterStatus || h.Type == wire.ReadyForQuery
+		if !valid || (inspected && h.Body > maxStatus) {
+			srv.misbehaved("sent a message of impossible length")
+			return len(b)
+		}
+		if inspected && len(rest) < h.Size() {
+			return pos
+		}
+		size := min(h.Size(), len(rest))
+		if !accept(h, rest[wire.HeaderLen:size]) {
+			srv.misbehaved(fmt.Sprintf("sent an unexpected message of type %q", h.Type))
+			return len(b)
+		}
+		srv.body, srv.bodyDrop = h.Size()-size, true
+		pos += size
+	}
+	return pos
+}
+
+// startChore sends a query of ours to a server that is out of any
+// conversation, and waits for the end of its answer.
+func (srv *server) startChore(c chore, sql string) {
+	srv.chore, srv.choreFailed, srv.choreReady = c, false, false
+	if sql == emptyQuery {
+		sql = ""
+	}
+	limit := srv.proxy.config.ServerConnectTimeout
+	if limit > 0 {
+		srv.w.Arm(&srv.timer, srv.w.Now()+limit)
+	}
+	srv.conn.Send(wire.AppendQuery(srv.w.toServer[:0], sql))
+}
+
+// choreBytes reads the answer to startChore.
+func (srv *server) choreBytes(b []byte) int {
+	n := srv.readAlone(b, func(h wire.Header, body []byte) bool {
+		switch h.Type {
+		case wire.ReadyForQuery:
+			status, ok := wire.ParseReadyForQuery(body)
+			srv.choreFailed = srv.choreFailed || status != wire.TxIdle || srv.choreReady
+			srv.choreReady = true
+			return ok
+		case wire.ErrorResponse:
+			srv.choreFailed = true
+		case wire.ParameterStatus:
+			if name, value, ok := wire.ParseParameterStatus(body); ok {
+				srv.noteParameter(name, value)
+			}
+		case wire.CopyInResponse, wire.CopyBothResponse, wire.Authentication, wire.BackendKeyData:
+			return false
+		}
+		return true
+	})
+	if srv.choreReady && srv.conn.Open() {
+		srv.choreDone()
+	}
+	return n
+}
+
+func (srv *server) choreDone() {
+	c := srv.chore
+	srv.chore = choreNone
+	srv.w.Disarm(&srv.timer)
+	switch {
+	case c == choreCheck:
+		srv.session.checked(!srv.choreFailed)
+	case srv.choreFailed:
+		srv.proxy.log.Warn("closing server connection: server_reset_query failed", "server", srv.address(), "database", srv.route.database)
+		srv.discard(pool.ReasonUnclean)
+	default:
+		srv.wasReset()
+		srv.giveBack(false)
+	}
+}
+
+// wasReset forgets what a reset has cleared.
+func (srv *server) wasReset() {
+	if srv.cache != nil {
+		srv.cache.Clear()
+	}
+	for p := range srv.params.All() {
+		if srv.up.Param(p.Name) == "" && !state.Tracked(p.Name) {
+			srv.params = srv.proxy.params.Without(srv.params, p.Name)
+		}
+	}
+}
+
+// giveBack ends the lease of a server that no session holds any more, once no
+// cancel request is under way to it and it has been reset if it needs to be.
+func (srv *server) giveBack(needsReset bool) {
+	query := srv.proxy.config.ServerResetQuery
+	switch {
+	case srv.doubt || srv.dead != "":
+		srv.discard(pool.ReasonUnclean)
+	case srv.cancels > 0:
+		srv.parked, srv.parkedReset = true, needsReset
+	case needsReset && query != "" && !srv.lease.CloseNeeded():
+		srv.startChore(choreReset, query)
+	default:
+		lease := srv.lease
+		srv.lease = pool.Lease[*server]{}
+		lease.Checkin(srv.w.Now())
+	}
+}
+
+func (srv *server) unpark() {
+	srv.parked = false
+	srv.giveBack(srv.parkedReset)
+}
+
+// discard ends the lease and the server.
+func (srv *server) discard(why pool.Reason) {
+	srv.chore = choreNone
+	srv.parked = false
+	srv.w.Forget(&srv.timer)
+	if srv.dead == "" {
+		srv.dead = why.String()
+	}
+	lease := srv.lease
+	srv.lease = pool.Lease[*server]{}
+	lease.Discard(why, srv.w.Now())
+}
+
+// shut closes the connection, on the server's loop, for the pool.
+func (srv *server) shut() {
+	if srv.dead == "" {
+		srv.dead = "closed by the pool"
+	}
+	srv.w.Forget(&srv.timer)
+	if srv.conn.Open() {
+		srv.conn.Send(wire.AppendEmpty(nil, wire.Terminate))
+		srv.conn.Close()
+	}
+	if srv.cache != nil {
+		srv.cache.Clear()
+	}
+}
+
+// migration moves a leased server to the loop of the session that has it.
+type migration struct {
+	session  *session
+	server   *server
+	detached bool
+}
+
+// Run implements reactor.Task: first on the server's old loop, then on the
+// session's.
+func (m *migration) Run(*reactor.Loop) {
+	srv, s := m.server, m.session
+	if !m.detached {
+		fd, layer, ok := srv.conn.Detach()
+		switch {
+		case ok:
+			srv.up.FD, srv.up.TLS = fd, layer
+		case srv.dead == "":
+			srv.dead = "it was busy when it should have been idle"
+			srv.conn.Close()
+		}
+		srv.w.Forget(&srv.timer)
+		m.detached = true
+		to := s.w
+		from := srv.w
+		srv.w = to
+		if !to.Post(m) {
+			srv.w = from
+			srv.discard(pool.ReasonShutdown)
+		}
+		return
+	}
+	if srv.dead == "" {
+		srv.attach()
+	}
+	if s.state == stateClosed {
+		srv.giveBack(false)
+		return
+	}
+	s.adopt(srv.lease)
+}
+
+// closing closes servers for the pool, each on its own loop.
+type closing struct{ server *server }
+
+// Run implements reactor.Task.
+func (c closing) Run(*reactor.Loop) { c.server.shut() }

@@ -1,0 +1,146 @@
+package state
+
+import "strings"
+
+// known are the parameters that Postgres servers of all supported versions
+// report and that a session can change, in the spelling that servers use.
+var known = [...]struct {
+	name string
+	free bool // the case of letters in values doesn't matter
+}{
+	{"application_name", false},
+	{"client_encoding", true},
+	{"DateStyle", true},
+	{"default_transaction_read_only", true},
+	{"IntervalStyle", true},
+	{"scram_iterations", true},
+	{"search_path", false},
+	{"standard_conforming_strings", true},
+	{"TimeZone", true},
+}
+
+// fixed are parameters that servers report but no session can simply set: facts
+// about the server or the login. crdb_version and padb_version come from kin of
+// Postgres.
+var fixed = [...]string{
+	"crdb_version",
+	"in_hot_standby",
+	"integer_datetimes",
+	"is_superuser",
+	"padb_version",
+	"role",
+	"server_encoding",
+	"server_version",
+	"server_version_num",
+	"session_authorization",
+}
+
+// Tracked reports whether a parameter that a server reports is one that a
+// client can have changed, and which has to follow the client to its next
+// server. The case of name doesn't matter.
+func Tracked(name string) bool {
+	for _, f := range fixed {
+		if strings.EqualFold(f, name) {
+			return false
+		}
+	}
+	return validName(name)
+}
+
+// loginOnly reports whether a name belongs to start-up packets alone: what
+// isn't a parameter of the session, and parameters that a running session can't
+// set (PGC_BACKEND and PGC_SU_BACKEND in Postgres's sources).
+func loginOnly(name string) bool {
+	switch name = strings.ToLower(name); name {
+	case "user", "database", "options", "replication",
+		"ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
+		"local_preload_libraries", "log_connections", "log_disconnections",
+		"post_auth_delay", "session_preload_libraries":
+		return true
+	}
+	return strings.HasPrefix(name, "_pq_.")
+}
+
+// Canonical returns name in the spelling that servers report, or a copy of it
+// if it isn't a parameter that Postgres reports, and whether it is Tracked.
+// For the parameters of Postgres it doesn't allocate.
+func Canonical(name []byte) (string, bool) {
+	for i := range known {
+		if equalFold(known[i].name, name) {
+			return known[i].name, true
+		}
+	}
+	for _, f := range fixed {
+		if equalFold(f, name) {
+			return f, false
+		}
+	}
+	s := string(name)
+	return s, validName(s)
+}
+
+// spellingIsFree reports whether the case of letters in the parameter's values
+// has no meaning.
+func spellingIsFree(name string) bool {
+	for i := range known {
+		if strings.EqualFold(known[i].name, name) {
+			return known[i].free
+		}
+	}
+	return false
+}
+
+// takesQuotedList reports whether the value of a parameter is a list of
+// identifiers that are quoted already (GUC_LIST_QUOTE in Postgres's sources).
+// SET would take such a value for a single identifier.
+func takesQuotedList(name string) bool {
+	switch strings.ToLower(name) {
+	case "search_path", "temp_tablespaces", "local_preload_libraries",
+		"session_preload_libraries", "shared_preload_libraries", "unix_socket_directories":
+		return true
+	}
+	return false
+}
+
+func equalFold(a string, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxNameLen is the longest name of a parameter, in bytes. Postgres has no such
+// limit for custom parameters; none that exists comes near it.
+const maxNameLen = 128
+
+// validName reports whether name can be the name of a parameter: ASCII
+// identifiers separated by dots.
+func validName(name string) bool {
+	if name == "" || len(name) > maxNameLen {
+		return false
+	}
+	start := true
+	for i := range len(name) {
+		switch c := lower(name[i]); {
+		case c >= 'a' && c <= 'z', c == '_':
+			start = false
+		case c >= '0' && c <= '9', c == '$':
+			if start {
+				return false
+			}
+		case c == '.':
+			if start {
+				return false
+			}
+			start = true
+		default:
+			return false
+		}
+	}
+	return !start
+}

@@ -1,0 +1,163 @@
+package state
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"carpool/proxy/wire"
+)
+
+// Acceptable reports whether a client may bring this parameter in its start-up
+// packet and have it replayed on every server it is given: the name is a
+// parameter's name, a session may set it, and the value is ASCII of reasonable
+// length. Non-ASCII values are refused because Postgres takes the bytes of a
+// start-up packet as they are, in whatever encoding the database has.
+func Acceptable(name, value string) bool {
+	return Tracked(name) && !loginOnly(name) && sound(name, value) && isASCII(value)
+}
+
+// AppendReplay appends one Query message that takes a server which has the
+// parameters in server to those in client: it sets what differs and resets what
+// the client doesn't have. It appends nothing if there is nothing to do.
+//
+// The statements of one Query are one implicit transaction: all take effect, or
+// none. The answer is to be swallowed; it may contain rows. The query is pure
+// ASCII and means the same in every client_encoding and with either setting of
+// standard_conforming_strings and backslash_quote.
+func AppendReplay(dst []byte, server, client *Params) []byte {
+	if server == client {
+		return dst
+	}
+	start := len(dst)
+	dst, mark := wire.Begin(dst, wire.Query)
+	empty := len(dst)
+	dst = appendResets(dst, server, client)
+	dst = appendSets(dst, server, client)
+	if len(dst) == empty {
+		return dst[:start]
+	}
+	return wire.Finish(append(dst, 0), mark)
+}
+
+// appendResets resets what server has and client hasn't.
+func appendResets(dst []byte, server, client *Params) []byte {
+	for i := range server.Len() {
+		name := server.list[i].name
+		if _, ok := client.find(name); !ok {
+			dst = append(dst, "RESET "...)
+			dst = append(appendName(dst, name), ';')
+		}
+	}
+	return dst
+}
+
+// appendSets sets what client has and server hasn't, or has otherwise:
+// client_encoding first, so that what the server says about the others already
+// reaches the client in its own encoding.
+func appendSets(dst []byte, server, client *Params) []byte {
+	const first = "client_encoding"
+	if at, ok := client.find(first); ok {
+		dst = appendSet(dst, server, &client.list[at])
+	}
+	for i := range client.Len() {
+		if p := &client.list[i]; compareFold(p.name, first) != 0 {
+			dst = appendSet(dst, server, p)
+		}
+	}
+	return dst
+}
+
+func appendSet(dst []byte, server *Params, p *param) []byte {
+	if at, ok := server.find(p.name); ok && same(&server.list[at], p) {
+		return dst
+	}
+	ascii := isASCII(p.value)
+	if ascii && !takesQuotedList(p.name) {
+		// The cheapest form for the server: no plan, no rows.
+		dst = append(dst, "SET "...)
+		dst = append(appendName(dst, p.name), " TO "...)
+		return append(appendLiteral(dst, p.value), ';')
+	}
+	// Thanks to IS NULL the value isn't sent back to us: client_encoding may
+	// have no characters for it.
+	dst = append(dst, "SELECT pg_catalog.set_config("...)
+	dst = append(appendLiteral(dst, p.name), ", "...)
+	if ascii {
+		dst = appendLiteral(dst, p.value)
+	} else {
+		dst = appendEncoded(dst, p)
+	}
+	return append(dst, ", false) IS NULL;"...)
+}
+
+// appendName writes a parameter's name as quoted identifiers. validName has
+// made sure that it holds nothing to be escaped.
+func appendName(dst []byte, name string) []byte {
+	for i, part := range strings.Split(name, ".") {
+		if i > 0 {
+			dst = append(dst, '.')
+		}
+		dst = append(dst, '"')
+		dst = append(dst, part...)
+		dst = append(dst, '"')
+	}
+	return dst
+}
+
+// appendLiteral writes an ASCII string as a literal. Quotes are doubled, which
+// every setting of backslash_quote allows, and a string with backslashes is
+// marked as one, so that standard_conforming_strings doesn't matter. Since all
+// is ASCII, no byte can be taken for a part of another character.
+func appendLiteral(dst []byte, s string) []byte {
+	if strings.IndexByte(s, '\\') >= 0 {
+		dst = append(dst, 'E')
+	}
+	dst = append(dst, '\'')
+	for i := range len(s) {
+		switch s[i] {
+		case '\'', '\\':
+			dst = append(dst, s[i])
+		}
+		dst = append(dst, s[i])
+	}
+	return append(dst, '\'')
+}
+
+// appendEncoded writes a value beyond ASCII as an expression that is itself
+// ASCII: its bytes in hexadecimal, and the encoding they are in.
+func appendEncoded(dst []byte, p *param) []byte {
+	dst = append(dst, "pg_catalog.convert_from(pg_catalog.decode('"...)
+	dst = hex.AppendEncode(dst, []byte(p.value))
+	dst = append(dst, "', 'hex'), "...)
+	if p.encoding == "" {
+		dst = append(dst, "pg_catalog.getdatabaseencoding()"...)
+	} else {
+		dst = appendLiteral(dst, p.encoding)
+	}
+	return append(dst, ')')
+}
+
+// CleanApplicationName returns name as a server shows it, which keeps only the
+// printable part of ASCII: every other byte becomes a question mark, or with
+// escape (servers from version 16 on) \x and two hexadecimal digits.
+func CleanApplicationName(name string, escape bool) string {
+	clean := true
+	for i := range len(name) {
+		clean = clean && name[i] >= ' ' && name[i] <= '~'
+	}
+	if clean {
+		return name
+	}
+	out := make([]byte, 0, len(name)+8)
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= ' ' && c <= '~':
+			out = append(out, c)
+		case escape:
+			out = append(out, '\\', 'x', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+		default:
+			out = append(out, '?')
+		}
+	}
+	return string(out)
+}

@@ -1,0 +1,284 @@
+package proxy
+
+import (
+	"bytes"
+
+	"carpool/proxy/prepared"
+	"carpool/proxy/wire"
+)
+
+// statements is what an exchange needs to translate statement names: the
+// client's names, the server's cache, and what is shared by all.
+type statements struct {
+	*translation
+	names prepared.Names
+	cache *prepared.Cache
+}
+
+// translation is what all clients share in translating statement names.
+type translation struct {
+	catalog *prepared.Catalog
+	// reserved begins every server-side name. A client that uses such a name
+	// of its own accord must not reach anybody's statement.
+	reserved string
+	// maxNames is how many statements one client may keep.
+	maxNames int
+}
+
+// maxNameLen is how much of a statement's name Postgres looks at, in bytes.
+const maxNameLen = 63
+
+func significant(name []byte) []byte { return name[:min(len(name), maxNameLen)] }
+
+// refusal is an error of ours that takes the place of the server's.
+type refusal uint8
+
+const (
+	refuseDuplicate refusal = iota + 1 // 42P05
+	refuseUnknown                      // 26000
+	refuseTooMany                      // max_client_prepared_statements
+)
+
+// parse decides on a Parse message, given its whole body.
+func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
+	if x.full() {
+		return dst, hold
+	}
+	if x.skipping {
+		return dst, drop
+	}
+	s := x.statements
+	name, rest, ok := wire.ParseStatement(body)
+	if s == nil || !ok || len(name) == 0 {
+		return dst, x.client(wire.Parse) // what is malformed the server will say
+	}
+	if _, taken := s.names.Lookup(name); taken {
+		if x.unsettled(name) {
+			return dst, hold
+		}
+		return x.doom(dst, kindParse, refuseDuplicate, name), replace
+	}
+	if s.names.Len() >= s.maxNames {
+		return x.doom(dst, kindParse, refuseTooMany, name), replace
+	}
+	x.batch = true
+	statement := s.catalog.Intern(rest)
+	own := string(significant(name))
+	s.names.Set(own, statement)
+	if s.cache.Has(statement) {
+		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, name: own})
+		return dst, drop
+	}
+	return x.prepare(dst, statement, passOn, own), replace
+}
+
+// prepare appends the Parse that gives a statement to the server, and the
+// Close of the one that has to make room. The entry takes over the caller's
+// reference to the statement.
+func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatment, name string) []byte {
+	if evicted := x.statements.cache.Add(statement); evicted != nil {
+		dst = evicted.AppendClose(dst)
+		x.push(pending{kind: kindClose, treatment: swallow, statement: evicted})
+	}
+	x.push(pending{kind: kindParse, treatment: t, statement: statement, name: name})
+	return statement.AppendParse(dst)
+}
+
+// doom appends a message that is certain to fail, so that the server's error
+// state and transaction are what they would be had it refused the client's
+// own, and notes which error the client gets instead.
+func (x *exchange) doom(dst []byte, k kind, r refusal, name []byte) []byte {
+	x.batch = true
+	x.push(pending{kind: k, treatment: substitute, refusal: r, name: string(name)})
+	return appendDescribe(dst, x.statements.reserved+"_0") // numbers begin at 1
+}
+
+func appendDescribe(dst []byte, statement string) []byte {
+	dst = wire.AppendHeader(dst, wire.Describe, len(statement)+2)
+	return wire.AppendString(append(dst, 'S'), statement)
+}
+
+// bind decides on a Bind message, given its names. With verdict replace, what
+// was appended stands for the header and the names, of namesLen bytes in the
+// client's message whose body has bodyLen; the rest of the body is to follow
+// if follow says so.
+func (x *exchange) bind(dst, portal, name []byte, namesLen, bodyLen int) (out []byte, v verdict, follow bool) {
+	if x.full() {
+		return dst, hold, false
+	}
+	if x.skipping {
+		return dst, drop, false
+	}
+	statement, v := x.lookup(name)
+	switch v {
+	case hold:
+		return dst, hold, false
+	case forward:
+		return dst, x.client(wire.Bind), true
+	case refused:
+		return x.doom(dst, kindBind, refuseUnknown, name), replace, false
+	}
+	dst = x.ensure(dst, statement)
+	server := statement.Name()
+	dst = wire.AppendHeader(dst, wire.Bind, bodyLen-namesLen+len(portal)+1+len(server)+1)
+	dst = append(append(dst, portal...), 0)
+	dst = wire.AppendString(dst, server)
+	x.batch = true
+	x.push(pending{kind: kindBind})
+	return dst, replace, true
+}
+
+// describe decides on a Describe message, given its whole body.
+func (x *exchange) describe(dst, body []byte) ([]byte, verdict) {
+	if x.full() {
+		return dst, hold
+	}
+	if x.skipping {
+		return dst, drop
+	}
+	target, name, ok := wire.ParseTarget(body)
+	if !ok || target != 'S' {
+		return dst, x.client(wire.Describe)
+	}
+	statement, v := x.lookup(name)
+	switch v {
+	case hold:
+		return dst, hold
+	case forward:
+		return dst, x.client(wire.Describe)
+	case refused:
+		return x.doom(dst, kindDescribe, refuseUnknown, name), replace
+	}
+	dst = x.ensure(dst, statement)
+	x.batch = true
+	x.push(pending{kind: kindDescribe})
+	return appendDescribe(dst, statement.Name()), replace
+}
+
+// closeTarget decides on a Close message, given its whole body. A statement
+// with a name is only forgotten: the server keeps it for others.
+func (x *exchange) closeTarget(body []byte) verdict {
+	if x.full() {
+		return hold
+	}
+	if x.skipping {
+		return drop
+	}
+	target, name, ok := wire.ParseTarget(body)
+	if x.statements == nil || !ok || target != 'S' || len(name) == 0 {
+		return x.client(wire.Close)
+	}
+	p := pending{kind: kindClose, treatment: makeUp}
+	if statement, known := x.statements.names.Lookup(name); known {
+		if x.unsettled(name) {
+			return hold
+		}
+		statement.Retain()
+		p.statement, p.name = statement, string(significant(name))
+		x.statements.names.Delete(name)
+	}
+	x.batch = true
+	x.push(p)
+	return drop
+}
+
+// lookup finds what the client means by a statement name. The verdict is
+// replace when it is known, forward when the name goes to the server as it is,
+// hold when it isn't certain yet, and refused for a name that is ours.
+func (x *exchange) lookup(name []byte) (*prepared.Statement, verdict) {
+	s := x.statements
+	if s == nil || len(name) == 0 {
+		return nil, forward
+	}
+	statement, known := s.names.Lookup(name)
+	switch {
+	case known && x.unsettled(name):
+		return nil, hold
+	case known:
+		return statement, replace
+	case bytes.HasPrefix(name, []byte(s.reserved)):
+		return nil, refused
+	}
+	return nil, forward
+}
+
+// ensure appends what the server needs before it can use the statement.
+func (x *exchange) ensure(dst []byte, statement *prepared.Statement) []byte {
+	if x.statements.cache.Has(statement) {
+		return dst
+	}
+	statement.Retain()
+	return x.prepare(dst, statement, swallow, "")
+}
+
+// unsettled reports whether it is open what name stands for: its Parse was
+// sent in an earlier batch than the one now being sent and may yet fail. In
+// the same batch a failure takes everything that follows with it.
+func (x *exchange) unsettled(name []byte) bool {
+	if x.parses == 0 {
+		return false
+	}
+	synced := false
+	for i := len(x.queue) - 1; i >= x.head; i-- {
+		p := &x.queue[i]
+		switch {
+		case p.kind == kindSync:
+			synced = true
+		case synced && p.kind == kindParse && p.name == string(significant(name)):
+			return true
+		}
+	}
+	return false
+}
+
+// takeBack undoes what was noted when p was sent, since the server skips it.
+func (x *exchange) takeBack(p *pending) {
+	s := x.statements
+	if s == nil || p.statement == nil {
+		return
+	}
+	switch {
+	case p.kind == kindParse && p.treatment == makeUp:
+		s.names.Delete([]byte(p.name))
+	case p.kind == kindParse:
+		s.cache.Remove(p.statement)
+		if p.name != "" {
+			s.names.Delete([]byte(p.name))
+		}
+	case p.kind == kindClose && p.treatment == makeUp:
+		s.names.Set(p.name, p.statement)
+	case p.kind == kindClose:
+		s.cache.Restore(p.statement)
+	}
+}
+
+var (
+	tagDeallocateAll = []byte("DEALLOCATE ALL\x00")
+	tagDiscardAll    = []byte("DISCARD ALL\x00")
+)
+
+// commandComplete looks for the commands that drop every prepared statement.
+// What was sent behind them in the same go is prepared after them.
+func (x *exchange) commandComplete(tag []byte) {
+	s := x.statements
+	if s == nil || (!bytes.Equal(tag, tagDeallocateAll) && !bytes.Equal(tag, tagDiscardAll)) {
+		return
+	}
+	s.names.Clear()
+	s.cache.Clear()
+	for i := x.head + 1; i < len(x.queue); i++ {
+		p := &x.queue[i]
+		if p.kind != kindParse || p.statement == nil {
+			continue
+		}
+		if p.name != "" {
+			s.names.Set(p.name, p.statement)
+		}
+		if p.treatment != makeUp {
+			if evicted := s.cache.Add(p.statement); evicted != nil {
+				evicted.Release()
+				x.doubt = true // the server has one more than we know of
+			}
+		}
+	}
+}

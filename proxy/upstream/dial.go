@@ -1,0 +1,209 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"carpool/proxy/reactor"
+	"carpool/proxy/wire"
+)
+
+// Dial connects to the target and logs in. It blocks until the server is ready,
+// or ctx ends or the target's ConnectTimeout is over. extra are more start-up
+// parameters, which count before the target's own. The Conn belongs to the
+// caller. Where a server refused, the error is or wraps a *LoginError.
+func Dial(ctx context.Context, t *Target, extra []wire.Param) (*Conn, error) {
+	if err := t.check(extra); err != nil {
+		return nil, err
+	}
+	ctx, stop := withTimeout(ctx, t.ConnectTimeout)
+	defer stop()
+	startup := t.startup(extra)
+	hosts := t.order()
+	var failure error
+	for i, host := range hosts {
+		c, err := t.dialHost(ctx, host, startup, len(hosts)-i)
+		if err == nil {
+			return c, nil
+		}
+		if refusal := (*LoginError)(nil); errors.As(err, &refusal) && refusal.Fatal() {
+			// The other hosts hold the same database and would say the same.
+			return nil, err
+		}
+		failure = joined(failure, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failure
+}
+
+// joined is both errors in one line; the first may be nil.
+func joined(first, second error) error {
+	if first == nil {
+		return second
+	}
+	return fmt.Errorf("%w; %w", first, second)
+}
+
+// dialHost tries the addresses of one host. hosts is how many are left to be
+// tried, this one included: each gets an equal share of the time, so that one
+// that doesn't answer leaves time for the others.
+func (t *Target) dialHost(ctx context.Context, host HostPort, startup []wire.Param, hosts int) (*Conn, error) {
+	ctx, stop := share(ctx, hosts)
+	defer stop()
+	addresses, err := resolve(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to server %s: %w", host, err)
+	}
+	for i, at := range addresses {
+		attempt, stop := share(ctx, len(addresses)-i)
+		c, failed := t.dialAddress(attempt, at, startup)
+		stop()
+		if failed == nil {
+			return c, nil
+		}
+		err = joined(err, failed)
+		if refusal := (*LoginError)(nil); errors.As(err, &refusal) {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("connecting to server %s: %w", host, err)
+}
+
+// dialAddress makes one attempt, or two where the mode has a second choice.
+func (t *Target) dialAddress(ctx context.Context, at address, startup []wire.Param) (*Conn, error) {
+	plain := func() (*Conn, error) { return t.attempt(ctx, at, startup, false) }
+	encrypted := func() (*Conn, error) { return t.attempt(ctx, at, startup, true) }
+	mode := t.TLS.Mode
+	if at.host.unix() {
+		mode = TLSDisable
+	}
+	switch mode {
+	case TLSDisable:
+		return plain()
+	case TLSAllow:
+		return either(ctx, plain, encrypted)
+	case TLSPrefer:
+		return either(ctx, encrypted, plain)
+	default:
+		return encrypted()
+	}
+}
+
+// either makes the first attempt, and the second if the first failed for a
+// reason that has to do with encryption. Of two failures it returns the more
+// telling one.
+func either(ctx context.Context, first, second func() (*Conn, error)) (*Conn, error) {
+	c, err := first()
+	if err == nil || ctx.Err() != nil || !aboutEncryption(err) {
+		return c, err
+	}
+	c, again := second()
+	if again == nil {
+		return c, nil
+	}
+	refusal := (*LoginError)(nil)
+	if errors.As(err, &refusal) && !errors.As(again, &refusal) {
+		return nil, err
+	}
+	return nil, again
+}
+
+// aboutEncryption reports whether the same attempt with the other kind of
+// connection might succeed: TLS didn't come about, or pg_hba.conf has no entry
+// for this kind.
+func aboutEncryption(err error) bool {
+	if refusal := (*LoginError)(nil); errors.As(err, &refusal) {
+		return refusal.Step == StepLogin && refusal.Report.Code == "28000"
+	}
+	failed := (*encryptionError)(nil)
+	return errors.As(err, &failed)
+}
+
+// attempt connects and logs in, with TLS or without.
+func (t *Target) attempt(ctx context.Context, at address, startup []wire.Param, encrypted bool) (*Conn, error) {
+	l, err := connect(ctx, at, &t.Socket)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	cancel := CancelTarget{at: at, socket: t.Socket, timeout: t.ConnectTimeout}
+	if encrypted {
+		cancel.tls = t.TLS.config(at.host)
+		if err := l.encrypt(ctx, cancel.tls); err != nil {
+			return nil, err
+		}
+	}
+	s := session{link: l, target: t, host: at.host}
+	if err := s.logIn(startup); err != nil {
+		return nil, l.cause(ctx, err)
+	}
+	cancel.pid, cancel.secret = s.pid, s.secret
+	c := &Conn{
+		Rest: bytes.Clone(s.in), PID: s.pid, Secret: s.secret, Params: s.params, Host: at.host,
+		Remote: addrPort(l.raw.RemoteAddr()), Local: addrPort(l.raw.LocalAddr()), cancel: cancel,
+	}
+	if c.FD, err = l.detach(); err != nil {
+		return nil, err
+	}
+	if l.tls != nil {
+		l.feed.Switch()
+		c.TLS = &reactor.TLS{Conn: l.tls, Feed: l.feed}
+	}
+	return c, nil
+}
+
+// resolve returns the addresses of a host.
+func resolve(ctx context.Context, host HostPort) ([]address, error) {
+	if host.unix() {
+		return []address{{host: host}}, nil
+	}
+	if ip, err := netip.ParseAddr(host.Host); err == nil {
+		return []address{{host, ip}}, nil
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host.Host)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]address, 0, len(ips))
+	for _, ip := range ips {
+		out = append(out, address{host, ip.Unmap()})
+	}
+	return out, nil
+}
+
+// addrPort is the address of a TCP socket; not valid for others.
+func addrPort(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		ap := tcp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// withTimeout limits ctx by d, if d isn't zero.
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not ready within %s: %w", d, context.DeadlineExceeded))
+}
+
+// share limits ctx to its part of the remaining time when n attempts have to
+// fit in.
+func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || n < 2 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
+}

@@ -1,0 +1,71 @@
+package upstream
+
+import (
+	"fmt"
+	"strings"
+
+	"carpool/proxy/wire"
+)
+
+// LoginError is a server's refusal: the ErrorResponse it gave during the login
+// or to the connect query.
+type LoginError struct {
+	// Report is what the server said. It may be told to clients: in a mode that
+	// demands TLS it came through TLS. Any of its fields may be empty.
+	Report wire.Report
+	// Host is the server that said it.
+	Host HostPort
+	// Step is what was being attempted.
+	Step Step
+}
+
+// Step is a part of the way to a logged-in server.
+type Step uint8
+
+// The steps at which a server can refuse.
+const (
+	StepLogin        Step = iota // from the start-up packet to the first ReadyForQuery
+	StepConnectQuery             // the target's ConnectQuery
+)
+
+// String names the step as it reads behind "during".
+func (s Step) String() string {
+	if s == StepConnectQuery {
+		return "connect query"
+	}
+	return "login"
+}
+
+// Error tells the server, the step, and the server's words, with whatever
+// isn't printable escaped.
+func (e *LoginError) Error() string {
+	text := fmt.Sprintf("%q", e.Report.Message)
+	if code := e.Report.Code; printable(code) {
+		text += " (" + code + ")"
+	}
+	return fmt.Sprintf("server %s refused during %s: %s", e.Host, e.Step, text)
+}
+
+// Fatal reports whether trying again soon is no use because the server, being
+// well, has judged: wrong password, no such database, and so on. It isn't
+// fatal when the server is starting, stopping, full or ill, or gave no SQLSTATE.
+func (e *LoginError) Fatal() bool {
+	code := e.Report.Code
+	switch code {
+	case "57P01", "57P02", "57P03": // stopping, crashed, can't connect now
+		return false
+	}
+	if len(code) < 2 {
+		return false
+	}
+	switch code[:2] {
+	case "08", "40", "53", "58": // connection, rollback, resources, system
+		return false
+	}
+	return true
+}
+
+// printable reports whether s is ASCII that may stand in an error as it is.
+func printable(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}

@@ -1,0 +1,158 @@
+package upstream
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"carpool/proxy/auth"
+	"carpool/proxy/wire"
+)
+
+// authenticate answers the server's requests until it says AuthenticationOk.
+func (s *session) authenticate() error {
+	var exchange *scram
+	for {
+		typ, body, err := s.receive()
+		if err != nil {
+			return err
+		}
+		switch typ {
+		case wire.Authentication:
+		case wire.ErrorResponse:
+			return s.refuse(body, StepLogin)
+		case wire.NoticeResponse, wire.NegotiateProtocolVersion:
+			// We ask for 3.0 without options, so there is nothing to negotiate;
+			// a server that says so all the same does no harm.
+			continue
+		default:
+			return unexpected(typ, StepLogin)
+		}
+		c := wire.Cursor{Rest: body}
+		code, ok := c.Uint32()
+		if !ok {
+			return errors.New("malformed authentication request")
+		}
+		if code == wire.AuthOK {
+			if exchange != nil && !exchange.done {
+				return errors.New("the server broke off SCRAM authentication without proving who it is")
+			}
+			return nil
+		}
+		answer, err := s.answer(code, c.Rest, &exchange)
+		if err != nil {
+			return err
+		}
+		if answer == nil {
+			continue
+		}
+		if err := s.send(wire.AppendPassword(nil, answer)); err != nil {
+			return err
+		}
+	}
+}
+
+// answer returns the body of the message that answers an authentication
+// request; nil if none is expected.
+func (s *session) answer(code uint32, data []byte, exchange **scram) ([]byte, error) {
+	if *exchange != nil && code != wire.AuthSASLContinue && code != wire.AuthSASLFinal {
+		return nil, fmt.Errorf("the server asks for %s in the middle of SCRAM authentication", method(code))
+	}
+	switch code {
+	case wire.AuthCleartextPassword, wire.AuthMD5Password, wire.AuthSASL:
+		return s.begin(code, data, exchange)
+	case wire.AuthSASLContinue:
+		if *exchange == nil {
+			return nil, errors.New("the server continues a SCRAM authentication that never began")
+		}
+		return (*exchange).reply(data)
+	case wire.AuthSASLFinal:
+		if *exchange == nil {
+			return nil, errors.New("the server ends a SCRAM authentication that never began")
+		}
+		return nil, (*exchange).finish(data)
+	}
+	return nil, fmt.Errorf("the server asks for %s, which isn't supported", method(code))
+}
+
+// begin answers a server's choice of a method.
+func (s *session) begin(code uint32, data []byte, exchange **scram) ([]byte, error) {
+	password := s.target.Password
+	if password == "" {
+		return nil, fmt.Errorf("the server asks for %s, and there is no password for user %q", method(code), s.target.User)
+	}
+	kind := auth.ParseSecret(password).Kind()
+	switch {
+	case code == wire.AuthMD5Password && (kind == auth.PlainSecret || kind == auth.MD5Secret):
+		if len(data) != 4 {
+			return nil, errors.New("malformed request for an md5 password")
+		}
+		return wire.AppendString(nil, md5Answer(s.target.User, password, kind, data)), nil
+	case kind != auth.PlainSecret:
+		return nil, fmt.Errorf("the server asks for %s, which the secret of kind %s for user %q can't answer", method(code), kind, s.target.User)
+	case strings.IndexByte(password, 0) >= 0:
+		return nil, fmt.Errorf("the password for user %q contains a zero byte", s.target.User)
+	case code == wire.AuthCleartextPassword:
+		return wire.AppendString(nil, password), nil
+	}
+	offered, ok := mechanisms(data)
+	if !ok {
+		return nil, errors.New("malformed list of SASL mechanisms")
+	}
+	for _, m := range offered {
+		if m == scramMechanism {
+			*exchange = newSCRAM(password, &s.target.keys)
+			return (*exchange).first(), nil
+		}
+	}
+	return nil, fmt.Errorf("the server offers the SASL mechanisms %q, none of which is supported", offered)
+}
+
+// mechanisms reads the list in an AuthenticationSASL request.
+func mechanisms(data []byte) (list []string, ok bool) {
+	const most = 16
+	c := wire.Cursor{Rest: data}
+	for len(list) < most {
+		name, ok := c.String()
+		if !ok {
+			return nil, false
+		}
+		if len(name) == 0 {
+			return list, true
+		}
+		list = append(list, string(name))
+	}
+	return nil, false
+}
+
+// method names what an authentication request asks for.
+func method(code uint32) string {
+	switch code {
+	case wire.AuthKerberosV5:
+		return "Kerberos V5 authentication"
+	case wire.AuthCleartextPassword:
+		return "a cleartext password"
+	case wire.AuthMD5Password:
+		return "an md5 password"
+	case wire.AuthGSS, wire.AuthGSSContinue:
+		return "GSSAPI authentication"
+	case wire.AuthSSPI:
+		return "SSPI authentication"
+	case wire.AuthSASL:
+		return "SCRAM authentication"
+	}
+	return fmt.Sprintf("authentication method %d", code)
+}
+
+// md5Answer is what answers AuthenticationMD5Password.
+func md5Answer(user, password string, kind auth.SecretKind, salt []byte) string {
+	inner := strings.TrimPrefix(password, "md5")
+	if kind == auth.PlainSecret {
+		sum := md5.Sum([]byte(password + user))
+		inner = hex.EncodeToString(sum[:])
+	}
+	sum := md5.Sum(append([]byte(inner), salt...))
+	return "md5" + hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"carpool/config"
+	"carpool/pool"
+)
+
+// PoolView is what can be seen of one pool, for the console and the metrics.
+type PoolView struct {
+	Database string
+	User     string
+	// Mode is the pool mode: session, transaction or statement.
+	Mode string
+	// Clients is the number of clients that are logged in, waiting or not.
+	Clients int64
+	Pool    pool.Stats
+	Traffic Traffic
+}
+
+// Pools returns what can be seen of every pool. Any goroutine may call it.
+func (p *Proxy) Pools() []PoolView {
+	p.routesMu.Lock()
+	routes := make([]*route, 0, len(p.routes))
+	for _, r := range p.routes {
+		routes = append(routes, r)
+	}
+	p.routesMu.Unlock()
+	list := make([]PoolView, len(routes))
+	for i, r := range routes {
+		v := PoolView{
+			Database: r.database, User: r.user, Mode: r.mode.String(),
+			Clients: r.clients.Load(), Pool: r.pool.Stats(),
+		}
+		for w := range r.traffic {
+			v.Traffic.add(&r.traffic[w])
+		}
+		list[i] = v
+	}
+	return list
+}
+
+// State is what can be seen of the whole process.
+type State struct {
+	Poller   string
+	Loops    int
+	Clients  int64 // admitted
+	Stopping bool
+
+	Accepted       int64 // connections
+	AcceptFailed   int64
+	Cancels        int64            // requests for a session that was there
+	CancelsUnknown int64            // with a key that is nobody's
+	CancelsFailed  int64            // not delivered in time
+	Errors         map[string]int64 // that clients were told by us, by SQLSTATE
+	Statements     int              // in the catalog
+}
+
+// State returns what can be seen of the whole process. Any goroutine may call it.
+func (p *Proxy) State() State {
+	st := State{
+		Poller: p.workers[0].PollerName(), Loops: len(p.workers),
+		Clients: p.clients.Load(), Stopping: p.stopping.Load(),
+		Accepted: p.counters.accepted.Load(), AcceptFailed: p.counters.acceptFailed.Load(),
+		Cancels: p.counters.cancels.Load(), CancelsUnknown: p.counters.cancelsUnknown.Load(),
+		CancelsFailed: p.counters.cancelsFailed.Load(), Errors: make(map[string]int64),
+		Statements: p.translation.catalog.Len(),
+	}
+	p.counters.mu.Lock()
+	defer p.counters.mu.Unlock()
+	for code, n := range p.counters.byReason {
+		st.Errors[code] = n
+	}
+	return st
+}
+
+// Config returns the configuration, which must not be changed.
+func (p *Proxy) Config() *config.Config { return p.config }
