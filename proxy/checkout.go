@@ -51,6 +51,9 @@ func (s *session) waited() {
 func (s *session) adopt(lease pool.Lease[*server]) {
 	srv := lease.Value
 	srv.lease = lease
+	if srv.w == s.w {
+		srv.attach()
+	}
 	if srv.dead != "" {
 		srv.discard(pool.ReasonLost)
 		s.acquireAgain()

@@ -34,6 +34,7 @@ type server struct {
 
 	body      int  // bytes of its message that are still to come
 	bodyDrop  bool // they are for nobody
+	attached  bool // conn is on the worker's loop
 	replaying bool // it is answering a session's parameters
 	doubt     bool // it is to be discarded when it comes back
 	dead      string
@@ -62,8 +63,14 @@ const (
 // address is the server as logs name it.
 func (srv *server) address() string { return srv.up.Host.String() }
 
-// attach puts a server that was just dialed, or has moved, on its loop.
+// attach puts a server that was just dialed, or has moved, on its loop. The
+// pool may lend a new server before the task that should attach it has had its
+// turn; then its first session does.
 func (srv *server) attach() {
+	if srv.attached {
+		return
+	}
+	srv.attached = true
 	var err error
 	if srv.up.TLS != nil {
 		err = srv.w.AttachTLS(&srv.conn, srv.up.FD, srv, *srv.up.TLS)
@@ -348,6 +355,7 @@ func (m *migration) Run(*reactor.Loop) {
 		}
 		srv.w.Forget(&srv.timer)
 		m.detached = true
+		srv.attached = false
 		to := s.w
 		from := srv.w
 		srv.w = to
