@@ -47,23 +47,22 @@ func (s *session) waited() {
 	s.route.count(s.w).waitTime.Add(int64(s.w.Now() - s.ticket.Since()))
 }
 
-// adopt takes over a server that was granted.
+// adopt takes over a server that was granted. One that lives on another loop is
+// that loop's alone until it has been moved here.
 func (s *session) adopt(lease pool.Lease[*server]) {
 	srv := lease.Value
-	srv.lease = lease
-	if srv.w == s.w {
-		srv.attach()
+	if srv.w != s.w {
+		s.migrate(lease)
+		return
 	}
+	srv.attach()
+	srv.lease = lease
 	if srv.dead != "" {
 		srv.discard(pool.ReasonLost)
 		s.acquireAgain()
 		return
 	}
 	s.server, srv.session = srv, s
-	if srv.w != s.w {
-		s.migrate(srv)
-		return
-	}
 	srv.lease.SetHome(s.w.ID())
 	if s.needsCheck(srv) {
 		s.pauseFor(stateChecking)
@@ -227,13 +226,13 @@ func (s *session) drop(why pool.Reason) {
 
 // migrate has the server's own loop take it off its poller and put it on ours.
 // Until then the server is nobody's.
-func (s *session) migrate(srv *server) {
+func (s *session) migrate(lease pool.Lease[*server]) {
 	if s.state != stateWelcome {
 		s.pauseFor(stateMigrating)
 	} else {
 		s.client.Pause()
 	}
-	s.server = nil
-	srv.session = nil
-	srv.w.Post(&migration{session: s, server: srv})
+	if !lease.Value.w.Post(&migration{session: s, server: lease.Value, lease: lease}) {
+		lease.Discard(pool.ReasonShutdown, s.w.Now())
+	}
 }

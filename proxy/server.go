@@ -333,46 +333,48 @@ func (srv *server) shut() {
 	}
 }
 
-// migration moves a leased server to the loop of the session that has it.
+// migration moves a leased server to the loop of the session that is to have it.
 type migration struct {
 	session  *session
 	server   *server
+	lease    pool.Lease[*server]
 	detached bool
 }
 
 // Run implements reactor.Task: first on the server's old loop, then on the
 // session's.
 func (m *migration) Run(*reactor.Loop) {
-	srv, s := m.server, m.session
-	if !m.detached {
-		fd, layer, ok := srv.conn.Detach()
-		switch {
-		case ok:
-			srv.up.FD, srv.up.TLS = fd, layer
-		case srv.dead == "":
-			srv.dead = "it was busy when it should have been idle"
-			srv.conn.Close()
-		}
-		srv.w.Forget(&srv.timer)
-		m.detached = true
+	if m.detached {
+		m.arrive()
+		return
+	}
+	srv, from := m.server, m.server.w
+	srv.lease = m.lease
+	srv.attach() // it may have been dialed a moment ago
+	if fd, layer, ok := srv.conn.Detach(); ok {
+		srv.up.FD, srv.up.TLS = fd, layer
 		srv.attached = false
-		to := s.w
-		from := srv.w
-		srv.w = to
-		if !to.Post(m) {
-			srv.w = from
-			srv.discard(pool.ReasonShutdown)
-		}
+	} else if srv.dead == "" {
+		srv.dead = "it was busy when it should have been idle"
+		srv.conn.Close()
+	}
+	srv.w.Forget(&srv.timer)
+	m.detached = true
+	srv.w = m.session.w
+	if !srv.w.Post(m) {
+		srv.w = from
+		srv.discard(pool.ReasonShutdown)
+	}
+}
+
+// arrive puts the server on the session's loop.
+func (m *migration) arrive() {
+	if m.session.state == stateClosed {
+		m.server.attach()
+		m.server.giveBack(false)
 		return
 	}
-	if srv.dead == "" {
-		srv.attach()
-	}
-	if s.state == stateClosed {
-		srv.giveBack(false)
-		return
-	}
-	s.adopt(srv.lease)
+	m.session.adopt(m.server.lease)
 }
 
 // closing closes servers for the pool, each on its own loop.
