@@ -1,0 +1,30 @@
+// Command carpool is a Postgres connection pooler: many clients share a few
+// server connections.
+//
+// main is the only place that ends the process. Everything else hangs on run,
+// which tests call with arguments, environment, outputs and signals of their
+// own. root.go says how a command line is understood; each command has a file.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	// A log that nobody reads any more is no reason to end.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, handledSignals[:]...)
+	os.Exit(run(&program{
+		args: os.Args[1:], environ: os.Environ(), signals: signals, stdout: os.Stdout, stderr: os.Stderr,
+	}))
+}
+
+// handledSignals are those that mean something to a command. All commands get
+// all of them: what a signal means differs, but none may be lost while a
+// command sets itself up.
+var handledSignals = [...]os.Signal{
+	syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
+}

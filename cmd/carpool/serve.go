@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+
+	"carpool/config"
+	"carpool/proxy"
+	"carpool/proxy/admin"
+
+	"github.com/spf13/cobra"
+)
+
+func serveCommand(p *program) *cobra.Command {
+	s := &source{}
+	cmd := &cobra.Command{
+		Use:   "serve [FILE]",
+		Short: "Run the pooler in the foreground.",
+		Long: `Run the pooler in the foreground, as a configuration file in PgBouncer's syntax says, or without a file in front of the
+database that DATABASE_URL names. CARPOOL_* environment variables override the file, flags override both.
+
+SIGTERM takes no new clients and ends when the last one has left; SIGINT ends when running transactions have;
+a second one of either, or SIGQUIT, ends at once.`,
+		Args: atMostOneFile,
+		RunE: func(_ *cobra.Command, args []string) error { return p.serveFrom(s, args) },
+	}
+	s.addFlags(cmd.Flags())
+	return cmd
+}
+
+// serveFrom loads the configuration and serves until it is told to stop.
+func (p *program) serveFrom(s *source, args []string) error {
+	c, err := p.load(s, args)
+	if err != nil {
+		return err
+	}
+	out := newLogWriter(p.stderr)
+	defer out.Close()
+	log := newLog(c, out)
+	if s.quiet {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return p.serve(c, log)
+}
+
+// serve runs a proxy until a signal has ended it.
+func (p *program) serve(c *config.Config, log *slog.Logger) (err error) {
+	log.Info("starting", "version", version(), "pid", os.Getpid(), "go", runtime.Version())
+	warnAtStart(c, log)
+	pid, err := takePIDFile(c.PIDFile)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if removeErr := pid.remove(); err == nil {
+			err = removeErr
+		}
+	}()
+	metricsListener, err := listenMetrics(c.MetricsListen)
+	if err != nil {
+		return err
+	}
+	px, err := proxy.New(proxy.Options{Config: c, Log: log})
+	if err != nil {
+		closeListener(metricsListener)
+		return err
+	}
+	console := admin.New(px, version())
+	px.SetConsole(console)
+
+	ctx, stop := context.WithCancel(context.Background())
+	var helpers sync.WaitGroup // all of them end with ctx
+	defer helpers.Wait()
+	defer stop()
+	helpers.Go(func() { console.Run(ctx) })
+	helpers.Go(func() { obey(ctx, p.signals, px, log) })
+	if metricsListener != nil {
+		helpers.Go(func() { serveMetrics(ctx, metricsListener, px, log) })
+	}
+	st := px.State()
+	log.Info("up", "poller", st.Poller, "event_loops", st.Loops)
+	if err := px.Run(); err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// warnAtStart logs what an operator should know about the surroundings.
+func warnAtStart(c *config.Config, log *slog.Logger) {
+	for _, warning := range c.Warnings() {
+		log.Warn(warning.String())
+	}
+	if os.Geteuid() == 0 {
+		log.Warn("running as root, which carpool has no need for: start it as a user of its own")
+	}
+	checkFileLimit(c, log)
+}

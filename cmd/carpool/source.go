@@ -1,0 +1,191 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carpool/config"
+
+	"github.com/spf13/pflag"
+)
+
+// source is where the command line says that the configuration comes from.
+type source struct {
+	url      string   // name of the variable with the database URL
+	listen   string   // address, perhaps with a port
+	port     string   // listen_port
+	poolMode string   // pool_mode
+	poolSize string   // default_pool_size
+	set      []string // name=value
+	verbose  int      // raises verbose
+	quiet    bool     // nothing is logged
+
+	// PgBouncer's, not built yet.
+	daemon  bool
+	restart bool
+	user    string
+}
+
+const (
+	defaultURLVariable = "DATABASE_URL"
+	fileVariable       = config.EnvPrefix + "CONFIG"
+)
+
+// addFlags adds the flags that fill in s, PgBouncer's own among them.
+func (s *source) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.url, "url", "", "`name` of the environment variable that holds the database URL (default DATABASE_URL, if no file is given)")
+	f.StringVar(&s.listen, "listen", "", "`address` to accept clients on, such as 127.0.0.1:6432, * or :5433")
+	f.StringVar(&s.port, "port", "", "`port` to accept clients on")
+	f.StringVar(&s.poolMode, "pool-mode", "", "`mode` that says when a server is given back: session, transaction or statement")
+	f.StringVar(&s.poolSize, "pool-size", "", "`number` of server connections for each pair of database and user")
+	f.StringArrayVar(&s.set, "set", nil, "set anything that the configuration file can: `name=value`; may be repeated")
+	f.CountVarP(&s.verbose, "verbose", "v", "log more")
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "log nothing")
+	f.BoolVarP(&s.daemon, "daemon", "d", false, "run in the background (not built yet)")
+	f.BoolVarP(&s.restart, "reboot", "R", false, "take over from a running pooler (not built yet)")
+	f.StringVarP(&s.user, "user", "u", "", "`user` to become (not built yet)")
+	for _, name := range []string{"daemon", "reboot", "user"} {
+		f.Lookup(name).Hidden = true
+	}
+}
+
+// notBuilt is an error if a flag was given that means nothing yet.
+func (s *source) notBuilt() error {
+	switch {
+	case s.daemon:
+		return usageError{fmt.Errorf("-d isn't built yet: let systemd or another supervisor run carpool in the foreground")}
+	case s.user != "":
+		return usageError{fmt.Errorf("-u isn't built yet: start carpool as the user %q", s.user)}
+	case s.restart:
+		return usageError{fmt.Errorf("-R isn't built yet: so_reuseport lets a second carpool start before the first one ends")}
+	}
+	return nil
+}
+
+// load puts the configuration together: the file or the database URL, over it
+// the environment, over that the command line. A configuration with anything
+// wrong in it is an error, config.Problems, with all that is wrong.
+func (p *program) load(s *source, args []string) (*config.Config, error) {
+	if err := s.notBuilt(); err != nil {
+		return nil, err
+	}
+	file := p.variable(fileVariable)
+	if len(args) > 0 {
+		file = args[0]
+	}
+	c, sound, problems := p.base(s, file)
+	if c == nil {
+		return nil, problems
+	}
+	problems = append(problems, problemsOf("", c.ApplyEnv(p.environ))...)
+	problems = append(problems, s.apply(c)...)
+	if sound {
+		for _, problem := range c.Validate() {
+			if !slices.Contains(problems, problem) {
+				problems = append(problems, problem)
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+// base is the configuration before anything overrides it, nil if there is
+// nothing to start from. It is sound if it makes sense to look at it as a whole.
+func (p *program) base(s *source, file string) (c *config.Config, sound bool, problems config.Problems) {
+	name := cmp.Or(s.url, defaultURLVariable)
+	url := p.variable(name)
+	if s.url != "" && url == "" {
+		return nil, false, config.Problems{{Message: fmt.Sprintf("--url: the environment variable %s isn't set", name)}}
+	}
+	if file == "" {
+		if url == "" {
+			return nil, false, config.Problems{{
+				Message: "carpool: nothing to start from: name a configuration file, or set DATABASE_URL to postgres://user:password@host/database",
+			}}
+		}
+		c, err := config.DefaultForURL(url)
+		return c, err == nil, problemsOf(name, err)
+	}
+	c, err := config.LoadFile(file)
+	problems = problemsOf("", err)
+	if s.url != "" {
+		err := c.AddURL(url)
+		return c, err == nil, append(problems, problemsOf(name, err)...)
+	}
+	return c, true, problems
+}
+
+// apply sets what flags say. What --set says comes last, so it wins.
+func (s *source) apply(c *config.Config) config.Problems {
+	var problems config.Problems
+	set := func(flag, name, value string) {
+		problems = append(problems, problemsOf(flag, c.Set(name, value))...)
+	}
+	if s.listen != "" {
+		address, port := splitListen(s.listen)
+		set("--listen", "listen_addr", address)
+		if port != "" {
+			set("--listen", "listen_port", port)
+		}
+	}
+	for _, f := range []struct{ flag, name, value string }{
+		{"--port", "listen_port", s.port},
+		{"--pool-mode", "pool_mode", s.poolMode},
+		{"--pool-size", "default_pool_size", s.poolSize},
+	} {
+		if f.value != "" {
+			set(f.flag, f.name, f.value)
+		}
+	}
+	if s.verbose > 0 {
+		set("-v", "verbose", strconv.Itoa(min(c.Verbose+s.verbose, 3)))
+	}
+	for _, assignment := range s.set {
+		name, value, ok := strings.Cut(assignment, "=")
+		if !ok {
+			problems = append(problems, config.Problem{File: "--set", Message: fmt.Sprintf("expected name=value, not %q", assignment)})
+			continue
+		}
+		set("--set", strings.TrimSpace(name), value)
+	}
+	return problems
+}
+
+// splitListen takes ADDRESS, ADDRESS:PORT or :PORT apart; no address is all of
+// them.
+func splitListen(text string) (address, port string) {
+	if net.ParseIP(text) != nil || !strings.Contains(text, ":") {
+		return text, ""
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return text, "" // whoever takes the address will say what is wrong
+	}
+	return cmp.Or(host, "*"), port
+}
+
+// problemsOf are the problems of an error from package config. Those without a
+// place get the name of where the value came from.
+func problemsOf(from string, err error) config.Problems {
+	if err == nil {
+		return nil
+	}
+	list, ok := err.(config.Problems)
+	if !ok {
+		list = config.Problems{{Message: err.Error()}}
+	}
+	list = slices.Clone(list)
+	for i := range list {
+		if from != "" && list[i].Line == 0 {
+			list[i].File = from
+		}
+	}
+	return list
+}

@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carpool/proxy"
+	"carpool/proxy/wire"
+)
+
+// Console is the console of one proxy. It is safe for concurrent use.
+type Console struct {
+	// Immutable.
+	proxy   *proxy.Proxy
+	version string
+
+	// Atomic.
+	sessions atomic.Int64 // open
+	queries  atomic.Int64 // answered since the start
+
+	mu      sync.Mutex
+	samples samples // guarded by mu
+}
+
+// New makes the console of a proxy; version is the program's name and version,
+// such as "carpool 1.0". The caller hands it to [proxy.Proxy.SetConsole], and
+// keeps Run running.
+func New(p *proxy.Proxy, version string) *Console {
+	c := &Console{proxy: p, version: version}
+	c.samples.begin(time.Now())
+	return c
+}
+
+// Run takes a sample of the counters each stats_period, until ctx ends. Without
+// it averages are those since the start.
+func (c *Console) Run(ctx context.Context) {
+	period := c.proxy.Config().StatsPeriod
+	if period <= 0 {
+		return
+	}
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			totals, now := c.totals(), time.Now()
+			c.mu.Lock()
+			c.samples.add(totals, now)
+			c.mu.Unlock()
+		}
+	}
+}
+
+// Parameters implements [proxy.Console].
+func (c *Console) Parameters() []wire.Param {
+	return []wire.Param{
+		{Name: "server_version", Value: versionNumber(c.version) + "/bouncer"},
+		{Name: "client_encoding", Value: "UTF8"},
+		{Name: "server_encoding", Value: "UTF8"},
+		{Name: "DateStyle", Value: "ISO"},
+		{Name: "TimeZone", Value: "GMT"},
+		{Name: "standard_conforming_strings", Value: "on"},
+		{Name: "is_superuser", Value: "on"},
+	}
+}
+
+// Open implements [proxy.Console].
+func (c *Console) Open(_ string, admin bool) proxy.ConsoleSession {
+	c.sessions.Add(1)
+	return &session{console: c, admin: admin}
+}
+
+// session is one client's console.
+type session struct {
+	console *Console
+	admin   bool // else only SHOW is allowed
+	closed  atomic.Bool
+}
+
+// Query implements [proxy.ConsoleSession].
+func (s *session) Query(_ context.Context, sql string) []byte {
+	s.console.queries.Add(1)
+	return wire.AppendReadyForQuery(s.answer(nil, sql), wire.TxIdle)
+}
+
+// Close implements [proxy.ConsoleSession].
+func (s *session) Close() {
+	if s.closed.CompareAndSwap(false, true) {
+		s.console.sessions.Add(-1)
+	}
+}
+
+// answer appends everything but ReadyForQuery.
+func (s *session) answer(dst []byte, sql string) []byte {
+	st, ok := parse(sql)
+	switch {
+	case !ok:
+		return wire.AppendError(dst, invalidCommand(sql))
+	case st.verb == "":
+		return wire.AppendEmpty(dst, wire.EmptyQueryResponse)
+	}
+	return s.execute(dst, st)
+}

@@ -1,0 +1,74 @@
+package admin
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"carpool/config"
+	"carpool/proxy"
+)
+
+// consoleName is the database and user that the console itself goes by.
+const consoleName = "pgbouncer"
+
+var poolColumns = slices.Concat(
+	columns(typeText, "database user"),
+	columns(typeInt4, "cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req"),
+	columns(typeInt4, "sv_active sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login"),
+	columns(typeInt4, "maxwait maxwait_us"),
+	columns(typeText, "pool_mode load_balance_hosts"),
+)
+
+// poolRows has a row for each pool, and one for the console.
+func (c *Console) poolRows() [][]cell {
+	rows := [][]cell{poolRow(proxy.PoolView{
+		Database: consoleName, User: consoleName,
+		Mode: config.PoolStatement.String(), Clients: c.sessions.Load(),
+	}, "")}
+	for _, v := range c.pools() {
+		rows = append(rows, poolRow(v, c.loadBalance(v.Database)))
+	}
+	return rows
+}
+
+// pools are all pools by name: the proxy has them in no order.
+func (c *Console) pools() []proxy.PoolView {
+	views := c.proxy.Pools()
+	slices.SortFunc(views, func(a, b proxy.PoolView) int {
+		return cmp.Or(cmp.Compare(a.Database, b.Database), cmp.Compare(a.User, b.User))
+	})
+	return views
+}
+
+// loadBalance is how a database spreads its servers, "" where it has but one
+// host for them.
+func (c *Console) loadBalance(database string) string {
+	if d, ok := c.proxy.Config().Database(database); ok && len(d.Hosts) > 1 {
+		return d.LoadBalanceHosts.String()
+	}
+	return ""
+}
+
+func poolRow(v proxy.PoolView, loadBalance string) []cell {
+	wait := v.Pool.LongestWait
+	return []cell{
+		text(v.Database),
+		text(v.User),
+		number(max(v.Clients-int64(v.Pool.Waiting), 0)), // counted one after the other
+		number(v.Pool.Waiting),
+		number(0), // cl_active_cancel_req: cancels don't queue here
+		number(0), // cl_waiting_cancel_req
+		number(v.Pool.Leased),
+		number(0), // sv_active_cancel
+		number(0), // sv_being_canceled: still leased here
+		number(v.Pool.Idle),
+		number(0), // sv_used: still idle here until it is checked
+		number(0), // sv_tested: leased while it is
+		number(v.Pool.Dialing),
+		number(int64(wait / time.Second)),
+		number(int64(wait % time.Second / time.Microsecond)),
+		text(v.Mode),
+		optional(loadBalance),
+	}
+}

@@ -1,0 +1,141 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"carpool/bench/pgserver"
+	"carpool/bench/pgserver/pgtest"
+	"carpool/config"
+	"carpool/proxy"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var postgres *pgserver.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(pgtest.Main(m, pgserver.Options{
+		Roles: []pgserver.Role{{Name: "app", Password: "secret"}}, Databases: []string{"app"},
+	}, func(s *pgserver.Server) { postgres = s }))
+}
+
+// startProxy runs a proxy before the shared Postgres. The channel gets its end.
+func startProxy(t *testing.T) (*proxy.Proxy, <-chan error) {
+	t.Helper()
+	c, err := config.DefaultForURL(postgres.URL("app", "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ListenPort = 0
+	p, err := proxy.New(proxy.Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.Run()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		p.Shutdown(proxy.Immediate)
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("the proxy didn't end")
+		}
+	})
+	return p, ended
+}
+
+// get asks the handler.
+func get(h http.Handler, method, path string) (int, string) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	body, _ := io.ReadAll(w.Result().Body) // from memory
+	return w.Code, string(body)
+}
+
+func TestScrapeOfARealProxy(t *testing.T) {
+	p, _ := startProxy(t)
+	h := NewHandler(p, "carpool 1.2")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	conn, err := pgconn.Connect(ctx, fmt.Sprintf("postgres://app:secret@%s/app?sslmode=disable", p.Addresses()[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for range 3 {
+		if _, err := conn.Exec(ctx, "SELECT 1").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, body := get(h, "GET", "/metrics")
+	if status != http.StatusOK {
+		t.Errorf("status %d", status)
+	}
+	for _, want := range []string{
+		`carpool_pool_queries_total{database="app",user="app"} 3`,
+		`carpool_pool_transactions_total{database="app",user="app"} 3`,
+		`carpool_pool_logins_total{database="app",user="app"} 1`,
+		`carpool_pool_servers{database="app",state="idle",user="app"} 1`,
+		`carpool_pool_clients{database="app",state="active",user="app"} 1`,
+		`carpool_connections_accepted_total 1`,
+		`carpool_clients 1`,
+		`# TYPE carpool_pool_queries_total counter`,
+		`# TYPE go_goroutines gauge`,
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("the scrape has no line %s", want)
+		}
+	}
+	if strings.Contains(body, "secret") {
+		t.Error("the scrape shows a password")
+	}
+	if t.Failed() {
+		t.Log(body)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	p, ended := startProxy(t)
+	h := NewHandler(p, "carpool 1.2")
+	for _, row := range []struct {
+		method, path string
+		want         int
+	}{
+		{"GET", "/healthz", 200},
+		{"HEAD", "/healthz", 200},
+		{"GET", "/readyz", 200},
+		{"GET", "/", 404},
+		{"GET", "/metrics/x", 404},
+		{"POST", "/metrics", 405},
+		{"DELETE", "/healthz", 405},
+	} {
+		if got, body := get(h, row.method, row.path); got != row.want {
+			t.Errorf("%s %s: got %d (%s), want %d", row.method, row.path, got, body, row.want)
+		}
+	}
+	p.Shutdown(proxy.WaitForClients)
+	if got, _ := get(h, "GET", "/readyz"); got != 503 {
+		t.Errorf("/readyz is %d during the shutdown", got)
+	}
+	if got, _ := get(h, "GET", "/healthz"); got != 200 {
+		t.Errorf("/healthz is %d during the shutdown", got)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
