@@ -108,7 +108,7 @@ var poolKeys = []key[Config]{
 		"Whether the client's address is appended to its application_name."),
 	row("disable_pqexec", "", "0", restart, yesNo(func(c *Config) *bool { return &c.DisablePQExec }),
 		"Whether to refuse simple queries."),
-	row("stats_period", "s", "60", 0, seconds(func(c *Config) *time.Duration { return &c.StatsPeriod }),
+	row("stats_period", "s", "60", acts, seconds(func(c *Config) *time.Duration { return &c.StatsPeriod }),
 		"Period over which averages are taken."),
 	row("max_dials", "", "4", acts|own, number(func(c *Config) *int { return &c.MaxDials }, 1, mostConnections),
 		"Server connections that one pool opens at the same time."),

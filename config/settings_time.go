@@ -43,7 +43,7 @@ var timeoutKeys = []key[Config]{
 		"Time for clients to finish after the signal to stop; 0 is no limit."),
 	row("suspend_timeout", "s", "10", 0, seconds(func(c *Config) *time.Duration { return &c.SuspendTimeout }),
 		"Time for buffers to empty in SUSPEND."),
-	row("autodb_idle_timeout", "s", "3600", 0, seconds(func(c *Config) *time.Duration { return &c.AutoDBIdleTimeout }),
+	row("autodb_idle_timeout", "s", "3600", acts, seconds(func(c *Config) *time.Duration { return &c.AutoDBIdleTimeout }),
 		"Time after which an unused database that came from `*` is forgotten."),
 	row("pool_idle_timeout", "s", "0", 0, seconds(func(c *Config) *time.Duration { return &c.PoolIdleTimeout }),
 		"Time after which an empty pool is forgotten; 0 is never."),
