@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"carpool/config"
 	"carpool/pool"
 	"carpool/proxy/wire"
@@ -60,7 +62,7 @@ func (s *session) progressed() {
 		s.client.Resume()
 	}
 	switch {
-	case s.halfClosed && s.exchange.settled():
+	case s.halfClosed && !s.answersDue():
 		s.dismiss("client half-closed its connection")
 	case s.leaving && s.exchange.idle() && s.state == stateActive:
 		s.reject(shuttingDown())
@@ -81,6 +83,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 			p.keep(n)
 		}
 		srv.body -= n
+		s.makeUpDue(srv, p)
 		return true, true
 	}
 	rest := p.rest()
@@ -102,9 +105,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if need > 0 {
 		body = rest[wire.HeaderLen:need]
 	}
-	if s.exchange.isDue() {
-		p.out = s.exchange.due(p.insert())
-	}
+	s.makeUpDue(srv, p)
 	refusal, name := s.exchange.refusalDue()
 	v := s.exchange.server(h.Type, body)
 	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
@@ -124,10 +125,16 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	}
 	srv.body, srv.bodyDrop = h.Size()-size, v != forward
 	s.noteAnswer(srv, h.Type, body, v)
-	if s.server == srv && s.exchange.isDue() {
+	s.makeUpDue(srv, p)
+	return true, true
+}
+
+// makeUpDue puts in the answers that are made up and whose turn has come, but
+// not into the middle of a message.
+func (s *session) makeUpDue(srv *server, p *splice) {
+	if s.server == srv && srv.body == 0 && s.exchange.isDue() {
 		p.out = s.exchange.due(p.insert())
 	}
-	return true, true
 }
 
 // lookInto is how much of a message has to be there before it is decided on,
@@ -160,7 +167,12 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict) {
 		}
 	case wire.ParameterStatus:
 		s.noteParameter(srv, body)
+	case wire.CommandComplete:
+		if bytes.Equal(body, tagDiscardAll) {
+			srv.paramsReset()
+		}
 	case wire.ErrorResponse:
+		s.unnamed.here = false // a Parse behind the error may have been skipped
 		r := wire.ParseReport(body)
 		switch {
 		case v == refused && s.state == stateFarewell:
@@ -200,7 +212,7 @@ func (s *session) answered() {
 		c.xactTime.Add(int64(now - s.xactStart))
 		s.xactStart = now
 	}
-	s.since = now
+	s.since, s.queryStart = now, now
 	if s.limits != nil {
 		s.rearm()
 	}

@@ -36,6 +36,7 @@ func (s *session) acquired(lease pool.Lease[*server], outcome pool.Outcome, err 
 		return false
 	}
 	s.client.Pause()
+	s.noticed = false
 	if s.state != stateWelcome {
 		s.become(stateWaiting)
 	}
@@ -113,6 +114,7 @@ func (s *session) begin() {
 	s.exchange.begin(names)
 	s.queryStart, s.xactStart = now, now
 	s.told = false
+	s.unnamed.here = false
 	s.route.count(s.w).assignments.Add(1)
 
 	if s.key == (cancelKey{}) {
@@ -144,6 +146,7 @@ func (s *session) prime(srv *server) {
 		srv.params = s.params
 		return
 	}
+	s.route.count(s.w).replays.Add(1)
 	srv.replaying = true
 	s.asked = s.params
 	s.exchange.ask()
@@ -157,6 +160,9 @@ func (s *session) replayed(srv *server) {
 	refusal := s.refusedBy
 	s.refusedBy = nil
 	if refusal == nil {
+		// In the server's spelling, or two clients that mean the same would set
+		// it anew whenever they take turns.
+		s.params = s.proxy.params.Settle(s.params, srv.params, srv.base)
 		srv.params = s.params
 	}
 	if s.state != statePriming {
@@ -188,7 +194,8 @@ func (s *session) unprimed(r wire.Report) {
 
 // releasable reports whether the server may go back to the pool.
 func (s *session) releasable() bool {
-	return s.exchange.idle() && !s.private && s.state == stateActive && (s.body == 0 || s.bodyDrop)
+	return s.exchange.idle() && !s.private && s.state == stateActive &&
+		(s.body == 0 || s.bodyDrop) && s.collected == nil
 }
 
 // release gives the server back after a transaction.

@@ -12,7 +12,7 @@ type traffic struct {
 	received, sent                    atomic.Int64 // bytes from clients, from servers
 	xactTime, queryTime, waitTime     atomic.Int64
 	clientParses, serverParses, binds atomic.Int64
-	logins                            atomic.Int64
+	logins, replays                   atomic.Int64
 	_                                 [64]byte // no two workers on one cache line
 }
 
@@ -25,6 +25,8 @@ type Traffic struct {
 	WaitTime                           int64
 	ClientParses, ServerParses, Binds  int64
 	Logins                             int64
+	// Replays is how often a server was given a client's parameters.
+	Replays int64
 }
 
 func (t *Traffic) add(c *traffic) {
@@ -40,6 +42,7 @@ func (t *Traffic) add(c *traffic) {
 	t.ServerParses += c.serverParses.Load()
 	t.Binds += c.binds.Load()
 	t.Logins += c.logins.Load()
+	t.Replays += c.replays.Load()
 }
 
 // processCounters count what belongs to no pool. Any goroutine writes.

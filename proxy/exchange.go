@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"carpool/proxy/prepared"
-	"carpool/proxy/wire"
-)
+import "carpool/proxy/wire"
 
 // exchange is the conversation between one client and the server it holds, as
 // a pure state machine: it is told the messages of both sides in the order in
@@ -19,8 +16,7 @@ import (
 // protocol, and, for what that leaves open, SocketBackend and PostgresMain in
 // its tcop/postgres.c.
 type exchange struct {
-	queue []pending
-	head  int
+	owed
 
 	// status is the transaction status of the last ReadyForQuery.
 	status byte
@@ -29,58 +25,21 @@ type exchange struct {
 	// skipping: the server has reported an error in a batch whose Sync hasn't
 	// been sent yet, and ignores everything up to it.
 	skipping bool
-	// copyIn: the server waits for COPY data.
+	// copying: the command at the front of the queue has begun COPY from the
+	// client and hasn't ended.
+	copying bool
+	// copyIn: the server waits for COPY data; the client hasn't ended it.
 	copyIn bool
-	// stray: a Sync was sent that the server ignores if it read it inside COPY,
-	// and answers if it read it after an error there. Nobody can tell which.
+	// stray: a Sync was sent that the server ignores if it reads it inside COPY,
+	// and answers if COPY has failed before it gets there.
 	stray bool
 	// doubt: something was seen that leaves the server's state uncertain. It
 	// may finish its conversation and is then discarded.
 	doubt bool
-	// parses counts entries for Parse messages with a name.
-	parses int
 
 	// statements translates statement names; nil where names are left alone.
 	statements *statements
 }
-
-// pending is one answer that the server owes, or that is made up in its place.
-type pending struct {
-	kind      kind
-	treatment treatment
-	// refusal says what a substituted error tells the client.
-	refusal refusal
-	// statement is what a Parse prepares or a Close closes; the entry holds a
-	// reference to it.
-	statement *prepared.Statement
-	// name is what the client calls the statement; empty where it doesn't know.
-	name string
-}
-
-// kind is the sort of message that an answer is owed to.
-type kind uint8
-
-const (
-	kindQuery    kind = iota + 1 // Query: everything up to ReadyForQuery
-	kindFunction                 // FunctionCall: likewise
-	kindSync
-	kindParse
-	kindBind
-	kindDescribe
-	kindExecute
-	kindClose
-	kindCopyEnd // CopyDone or CopyFail sent before COPY was known to have begun
-)
-
-// treatment is what becomes of an answer.
-type treatment uint8
-
-const (
-	passOn     treatment = iota // the client gets it
-	swallow                     // the request was ours, and so is the answer
-	makeUp                      // nothing was sent; the client is answered from here
-	substitute                  // the request is bound to fail; our error replaces the server's
-)
 
 // verdict is what to do with a message.
 type verdict uint8
@@ -93,10 +52,6 @@ const (
 	broken                 // the server said what it mustn't: discard it
 	refused                // a request of our own failed: the report is the client's
 )
-
-// maxPending is how many answers may be owed at once. A client that asks for
-// more in one go waits until some have come; that is back-pressure, no error.
-const maxPending = 1 << 14
 
 // begin starts a conversation with a server that is idle.
 func (x *exchange) begin(s *statements) {
@@ -113,56 +68,29 @@ func (x *exchange) idle() bool {
 // settled reports whether the server owes nothing and waits for a new command,
 // be it inside a transaction or out.
 func (x *exchange) settled() bool {
-	return x.head == len(x.queue) && !x.batch && !x.skipping && !x.copyIn
+	return x.empty() && !x.batch && !x.skipping && !x.copyIn
 }
-
-// full reports whether as many answers are owed as may be.
-func (x *exchange) full() bool { return len(x.queue)-x.head >= maxPending }
 
 // ask notes a request of our own whose answer, up to ReadyForQuery, nobody
 // else is to see.
 func (x *exchange) ask() { x.push(pending{kind: kindQuery, treatment: swallow}) }
 
+// push notes what is owed an answer. What the server is sent inside COPY is no
+// part of it: if the server gets there, COPY has failed before.
 func (x *exchange) push(p pending) {
-	if x.head == len(x.queue) {
-		x.queue, x.head = x.queue[:0], 0
+	if p.treatment != makeUp {
+		x.copyIn = false
 	}
-	if p.kind == kindParse && p.name != "" {
-		x.parses++
-	}
-	x.queue = append(x.queue, p)
-}
-
-func (x *exchange) pop() {
-	x.settle(&x.queue[x.head])
-	x.head++
-	if x.head == len(x.queue) {
-		x.queue, x.head = x.queue[:0], 0
-	}
-}
-
-// settle gives up what an entry holds.
-func (x *exchange) settle(p *pending) {
-	if p.kind == kindParse && p.name != "" {
-		x.parses--
-	}
-	if p.statement != nil {
-		p.statement.Release()
-	}
-	*p = pending{}
-}
-
-func (x *exchange) front() *pending {
-	if x.head == len(x.queue) {
-		return nil
-	}
-	return &x.queue[x.head]
+	x.owed.push(p)
 }
 
 // client decides on a message of the client's that holds no statement name.
 // Parse, Bind, Describe and Close have methods of their own in statements.go.
 func (x *exchange) client(t byte) verdict {
-	if x.full() && t != wire.CopyData {
+	switch {
+	case x.copyIn && (t == wire.CopyDone || t == wire.CopyFail || t == wire.Sync):
+		// They leave no entry, and the server may be waiting for them.
+	case x.full() && t != wire.CopyData:
 		return hold
 	}
 	switch t {
@@ -221,7 +149,7 @@ func (x *exchange) clientCopy(t byte) verdict {
 		x.copyIn = t == wire.CopyData
 		return forward
 	}
-	if !x.copyMayBegin() {
+	if x.commands == 0 {
 		return drop
 	}
 	if t != wire.CopyData {
@@ -230,43 +158,43 @@ func (x *exchange) clientCopy(t byte) verdict {
 	return forward
 }
 
-// copyMayBegin reports whether a command is outstanding that could be COPY.
-func (x *exchange) copyMayBegin() bool {
-	for i := x.head; i < len(x.queue); i++ {
-		if k := x.queue[i].kind; k == kindQuery || k == kindExecute {
-			return true
-		}
-	}
-	return false
-}
-
 // server decides on a message of the server's. body is needed, and looked at,
-// for ReadyForQuery and CommandComplete only. The caller calls due before and
-// after, so that answers which are made up keep their place.
+// for ReadyForQuery, CommandComplete and ErrorResponse only. The caller calls
+// due before and after, so that answers which are made up keep their place.
 func (x *exchange) server(t byte, body []byte) verdict {
 	p := x.front()
 	switch t {
 	case wire.ErrorResponse:
-		return x.serverError(p)
+		return x.serverError(p, body)
 	case wire.ReadyForQuery:
 		return x.serverReady(p, body)
 	case wire.NotificationResponse:
 		return forward
-	case wire.NoticeResponse, wire.ParameterStatus:
+	case wire.NoticeResponse:
 		if p != nil && p.treatment == swallow {
 			return drop
 		}
 		return forward
+	case wire.ParameterStatus:
+		if p != nil && p.treatment == swallow && p.kind == kindQuery {
+			return drop // our own SET; behind an injected Parse it is news
+		}
+		return forward
 	}
-	if p == nil {
-		return broken
+	if p == nil || p.treatment == substitute {
+		return broken // what is bound to fail mustn't succeed
 	}
+	return x.serverAnswer(p, t, body)
+}
+
+// serverAnswer decides on a message that must be part of the answer to p.
+func (x *exchange) serverAnswer(p *pending, t byte, body []byte) verdict {
 	treated := p.verdict()
-	command := p.kind == kindQuery || p.kind == kindExecute
+	command := p.kind.command()
 	legal := false
 	switch t {
 	case wire.ParseComplete:
-		legal = p.kind == kindParse && p.treatment != substitute
+		legal = p.kind == kindParse
 	case wire.BindComplete:
 		legal = p.kind == kindBind
 	case wire.CloseComplete:
@@ -283,13 +211,14 @@ func (x *exchange) server(t byte, body []byte) verdict {
 	case wire.DataRow, wire.CopyOutResponse, wire.CopyBothResponse, wire.CopyData, wire.CopyDone:
 		return treated.when(command)
 	case wire.CopyInResponse:
-		if command {
-			x.copyBegins()
+		if !command || x.copying || p.treatment == swallow {
+			return broken
 		}
-		return treated.when(command)
+		x.copyBegins()
+		return treated
 	case wire.CommandComplete:
 		if command {
-			x.copyIn = false
+			x.copyEnds()
 			x.commandComplete(body)
 		}
 		legal = command
@@ -309,14 +238,6 @@ func (x *exchange) server(t byte, body []byte) verdict {
 	return treated
 }
 
-// verdict is what becomes of the answers to p.
-func (p *pending) verdict() verdict {
-	if p.treatment == passOn {
-		return forward
-	}
-	return drop
-}
-
 // when is v if the message was legal where it came.
 func (v verdict) when(legal bool) verdict {
 	if legal {
@@ -328,20 +249,29 @@ func (v verdict) when(legal bool) verdict {
 // serverError: an error ends the batch it comes in. Everything up to the next
 // Sync is skipped by the server, so none of it is owed an answer, and what was
 // noted of its statements is taken back.
-func (x *exchange) serverError(p *pending) verdict {
+func (x *exchange) serverError(p *pending, body []byte) verdict {
+	if x.stray {
+		x.doubt = true // COPY may have failed before the server got to the Sync
+	}
+	x.copying, x.copyIn = false, false
 	if p == nil {
-		x.doubt = true // out of the blue: the server is about to go
+		// Out of the blue: the server is about to go, or something that is owed
+		// no answer was malformed.
+		x.doubt = true
+		x.skipping = x.skipping || x.batch
 		return forward
 	}
 	switch p.kind {
 	case kindQuery, kindFunction:
-		x.copyIn = false
 		if p.treatment == swallow {
 			return refused
 		}
 		return forward
 	case kindSync: // a deferred constraint at the end of the batch
 		return forward
+	}
+	if p.renamed && contradicts(body) {
+		x.doubt = true
 	}
 	v := forward
 	if p.treatment == substitute {
@@ -353,20 +283,14 @@ func (x *exchange) serverError(p *pending) verdict {
 
 // abandonBatch takes back every entry up to the next Sync, the last one first.
 func (x *exchange) abandonBatch() {
-	x.copyIn = false
-	end := x.head
-	for end < len(x.queue) && x.queue[end].kind != kindSync {
-		end++
-	}
+	end := x.batchEnd()
 	x.skipping = end == len(x.queue)
 	for i := end - 1; i >= x.head; i-- {
 		x.takeBack(&x.queue[i])
-		x.settle(&x.queue[i])
+		x.settle(i)
 	}
 	x.head = end
-	if x.head == len(x.queue) {
-		x.queue, x.head = x.queue[:0], 0
-	}
+	x.rewind()
 }
 
 func (x *exchange) serverReady(p *pending, body []byte) verdict {
@@ -378,9 +302,9 @@ func (x *exchange) serverReady(p *pending, body []byte) verdict {
 	case p != nil && (p.kind == kindQuery || p.kind == kindFunction || p.kind == kindSync):
 		v := p.verdict()
 		x.pop()
-		x.status, x.copyIn = status, false
+		x.status, x.copying, x.copyIn = status, false, false
 		return v
-	case x.stray:
+	case p == nil && x.stray:
 		x.stray, x.doubt = false, true
 		x.status, x.skipping, x.batch = status, false, false
 		return forward
@@ -388,78 +312,60 @@ func (x *exchange) serverReady(p *pending, body []byte) verdict {
 	return broken
 }
 
-// copyBegins: the server now reads COPY data. If the client has sent the end
-// of it already, unseen, the Syncs before that end are ignored; if not, all of
-// them are.
+// copyBegins: the server now reads COPY data. What the client has sent by now,
+// unseen, decides how it goes on. If that is the end of the data, the Syncs
+// before it are ignored; if it is nothing but Syncs, all of them are. Anything
+// else is no part of COPY: if the server gets there, it has failed before.
 func (x *exchange) copyBegins() {
-	end := len(x.queue)
-	x.copyIn = true
-	for i := x.head + 1; i < len(x.queue); i++ {
-		if x.queue[i].kind == kindCopyEnd {
-			end, x.copyIn = i, false
-			break
-		}
-	}
+	x.copying, x.copyIn = true, true
+	ended := false // the batch that COPY is in, if it is in one
 	kept := x.head + 1
-	for i := x.head + 1; i < len(x.queue); i++ {
-		if i == end || (i < end && x.queue[i].kind == kindSync) {
-			x.stray = x.stray || i != end
+	for i := kept; i < len(x.queue); i++ {
+		p := &x.queue[i]
+		switch {
+		case p.kind == kindSync && x.copyIn:
+			x.stray = true
 			continue
+		case !x.copyIn:
+		case p.kind == kindCopyEnd:
+			x.copyIn = false
+			continue
+		case p.treatment != makeUp: // what is made up never reaches the server
+			x.copyIn = false
 		}
-		x.queue[kept] = x.queue[i]
+		ended = ended || p.kind == kindSync || p.kind == kindQuery || p.kind == kindFunction
+		x.queue[kept] = *p
 		kept++
 	}
 	clear(x.queue[kept:])
 	x.queue = x.queue[:kept]
-}
-
-// due appends the answers that are made up and whose turn has come.
-func (x *exchange) due(dst []byte) []byte {
-	for {
-		p := x.front()
-		if p == nil || p.treatment != makeUp {
-			return dst
-		}
-		switch p.kind {
-		case kindParse:
-			dst = wire.AppendEmpty(dst, wire.ParseComplete)
-		case kindClose:
-			dst = wire.AppendEmpty(dst, wire.CloseComplete)
-		}
-		x.pop()
+	if x.queue[x.head].kind == kindExecute && !ended {
+		x.batch = true // the Sync that was to end it is one of those ignored
 	}
 }
 
-// isDue reports whether due would do anything.
-func (x *exchange) isDue() bool {
-	return x.head < len(x.queue) && x.queue[x.head].treatment == makeUp
-}
-
-// awaited reports whether the server will answer something without being sent
-// more: a command whose answer ends in ReadyForQuery is outstanding.
-func (x *exchange) awaited() bool {
-	for i := x.head; i < len(x.queue); i++ {
-		switch x.queue[i].kind {
-		case kindQuery, kindFunction, kindSync:
-			return true
-		}
+// copyEnds: COPY, if there was any, has ended without an error, which it does
+// at the end that the client sent. All Syncs before that were ignored.
+func (x *exchange) copyEnds() {
+	if x.copying {
+		x.stray = false
 	}
-	return false
+	x.copying, x.copyIn = false, false
 }
 
-// end releases whatever is still noted, when the conversation is broken off.
+// keptQueue is up to how many entries a queue keeps its memory for the next
+// conversation.
+const keptQueue = 256
+
+// end releases whatever is still noted, when the conversation is over or is
+// broken off.
 func (x *exchange) end() {
 	for i := x.head; i < len(x.queue); i++ {
-		x.settle(&x.queue[i])
+		x.settle(i)
 	}
-	*x = exchange{queue: x.queue[:0]}
-}
-
-// refusalDue is the error of ours that an error of the server's, should it come
-// now, is replaced by.
-func (x *exchange) refusalDue() (refusal, string) {
-	if p := x.front(); p != nil && p.treatment == substitute {
-		return p.refusal, p.name
+	queue := x.queue[:0]
+	if cap(queue) > keptQueue {
+		queue = nil
 	}
-	return 0, ""
+	*x = exchange{owed: owed{queue: queue}}
 }

@@ -21,6 +21,10 @@ type fakeServer struct {
 	serving sync.WaitGroup
 	mu      sync.Mutex
 	open    []net.Conn
+
+	// For scripts that meet the test at some point.
+	held    chan *fakeConn
+	release chan struct{}
 }
 
 // fakeConn is a connection that a fakeServer has accepted, the serial-th.
@@ -39,7 +43,7 @@ func startFake(t *testing.T, script func(c *fakeConn)) *fakeServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeServer{t: t, ln: ln, script: script}
+	f := &fakeServer{t: t, ln: ln, script: script, held: make(chan *fakeConn, 100), release: make(chan struct{})}
 	f.serving.Go(f.serve)
 	t.Cleanup(func() {
 		_ = ln.Close()
@@ -72,7 +76,7 @@ func (f *fakeServer) serve() {
 
 // databases is the section that sends everybody to the server.
 func (f *fakeServer) databases() string {
-	return fmt.Sprintf("\n[databases]\n* = host=127.0.0.1 port=%d\n", f.ln.Addr().(*net.TCPAddr).Port)
+	return fmt.Sprintf("\n[databases]\n* = host=127.0.0.1 port=%d sslmode=disable\n", f.ln.Addr().(*net.TCPAddr).Port)
 }
 
 // startup reads the client's start-up packet.
@@ -90,8 +94,14 @@ func (c *fakeConn) startup() bool {
 func serverWelcome() []byte {
 	out := wire.AppendAuthentication(nil, wire.AuthOK, nil)
 	for _, p := range [][2]string{
-		{"server_version", "17.0"}, {"client_encoding", "UTF8"}, {"server_encoding", "UTF8"}, {"DateStyle", "ISO, MDY"},
-		{"TimeZone", "UTC"}, {"standard_conforming_strings", "on"}, {"application_name", ""}, {"integer_datetimes", "on"},
+		{"server_version", "17.0"},
+		{"client_encoding", "UTF8"},
+		{"server_encoding", "UTF8"},
+		{"DateStyle", "ISO, MDY"},
+		{"TimeZone", "UTC"},
+		{"standard_conforming_strings", "on"},
+		{"application_name", ""},
+		{"integer_datetimes", "on"},
 	} {
 		out = wire.AppendParameterStatus(out, p[0], p[1])
 	}
@@ -106,6 +116,15 @@ func (c *fakeConn) logIn() bool {
 	}
 	_, err := c.Write(serverWelcome())
 	return err == nil
+}
+
+// hold tells the test that the script has got here, and waits for it.
+func (c *fakeConn) hold() {
+	c.server.held <- c
+	select {
+	case <-c.server.release:
+	case <-c.server.t.Context().Done():
+	}
 }
 
 // receive reads one message; false at the end.

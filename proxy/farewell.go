@@ -25,7 +25,7 @@ func (s *session) farewell(how departure) {
 	srv := s.server
 	midMessage := s.body > 0 && !s.bodyDrop
 	checking := srv.chore != choreNone
-	if (limit <= 0 && !x.idle()) || midMessage || x.doubt || srv.dead != "" || checking {
+	if s.replication || (limit <= 0 && !x.idle()) || midMessage || x.doubt || srv.dead != "" || checking {
 		s.drop(pool.ReasonUnclean)
 		s.close()
 		return

@@ -121,7 +121,9 @@ func TestServerThatStaysBusyIsDiscarded(t *testing.T) {
 	if _, err := conn.Write(wire.AppendQuery(nil, stubborn)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the query to run", func() bool { return running(t, "stubborn") == "1" })
+	eventually(t, "the query to sleep", func() bool {
+		return direct(t, "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%stubborn%'") == "1"
+	})
 	_ = conn.Close()
 	if got := serverPID(t, p); got == pid {
 		t.Error("the server was kept")

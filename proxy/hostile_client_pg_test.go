@@ -78,7 +78,7 @@ func TestImpossibleLengthsEndTheConnection(t *testing.T) {
 		{"in a batch", func() *wireClient {
 			c := p.enter("app", "app")
 			c.send(wire.AppendEmpty(appendStatement(nil, "select 1"), wire.Flush))
-			c.until(wire.CommandComplete)
+			c.until(wire.ParseComplete)
 			return c
 		}, "PBDECSH"},
 	}
@@ -248,7 +248,7 @@ func TestQueryBehindTheStartupPacket(t *testing.T) {
 // good one nor stay, nor cost more than a small struct each.
 func TestSlowLogins(t *testing.T) {
 	const clients, loginTimeout = 1000, 4 * time.Second
-	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\nclient_login_timeout = %d\n", int(loginTimeout.Seconds()))+clientTLS(t).settings("allow"))
+	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\ntcp_defer_accept = 0\nclient_login_timeout = %d\n", int(loginTimeout.Seconds()))+clientTLS(t).settings("allow"))
 	p.checkServing()
 	kinds := map[string]struct {
 		bytes  []byte

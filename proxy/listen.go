@@ -127,6 +127,9 @@ func listenTCP(addr netip.AddrPort, c *config.Config) (socket, error) {
 			return fail("IPV6_V6ONLY", err)
 		}
 	}
+	if err := setOptions(fd, c); err != nil { // accepted sockets inherit them where they can
+		return fail("socket options", err)
+	}
 	if c.TCPDeferAccept {
 		deferAccept(fd)
 	}
@@ -140,6 +143,15 @@ func listenTCP(addr netip.AddrPort, c *config.Config) (socket, error) {
 		addr = peerOf(bound).addr
 	}
 	return socket{fd: fd, addr: addr.String()}, nil
+}
+
+// setOptions sets what clients' TCP sockets are to have.
+func setOptions(fd int, c *config.Config) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("TCP_NODELAY: %w", err)
+	}
+	options := socketOptions(c)
+	return options.Apply(fd)
 }
 
 func sockaddr(addr netip.AddrPort) (domain int, sa unix.Sockaddr) {
@@ -196,8 +208,12 @@ func listenUnix(c *config.Config) (socket, error) {
 }
 
 func removeStale(name string) error {
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case err == nil && info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("listening on unix:%s: a file that is no socket is in the way (unix_socket_dir)", name)
 	}
 	conn, err := net.DialTimeout("unix", name, time.Second)
 	if err == nil {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -161,26 +162,30 @@ func (s *session) authenticated() {
 		s.openConsole()
 		return
 	}
+	if s.proxy.stopping.Load() {
+		s.refuse(notAccepting())
+		return
+	}
 	r, ok := s.proxy.routeTo(id.Database, id.User)
 	if !ok {
 		s.refuse(noSuchDatabase(id.Database))
 		return
 	}
-	if report, ok := s.enterRoute(r); !ok {
+	private := r.mode == config.PoolSession || id.Replication != startup.NoReplication
+	params, report, ok := s.requested(id, private)
+	if !ok {
+		r.clients.Add(-1)
 		s.refuse(report)
 		return
 	}
-	params, report, ok := s.requested(id)
-	if !ok {
+	if report, ok := s.enterRoute(r, id.User); !ok {
 		s.refuse(report)
 		return
 	}
 	s.mode = r.mode
-	s.limits = r.limits
 	s.ticket.Waiter, s.ticket.Home = s, s.w.ID()
 	s.names.translation = s.proxy.translation
-	s.private = r.mode == config.PoolSession || id.Replication != startup.NoReplication
-	r.pool.Attach()
+	s.private, s.replication = private, id.Replication != startup.NoReplication
 	r.count(s.w).logins.Add(1)
 	if s.private {
 		s.params = params
@@ -196,8 +201,10 @@ func (s *session) authenticated() {
 	s.acquire()
 }
 
-// requested is what the client's start-up packet asks for.
-func (s *session) requested(id *startup.Identity) (*state.Params, wire.Report, bool) {
+// requested is what the client's start-up packet asks for. What goes into the
+// start-up packet of a server of the client's own may be anything; what has to
+// be set on servers that are up may not.
+func (s *session) requested(id *startup.Identity, private bool) (*state.Params, wire.Report, bool) {
 	p := s.proxy
 	wanted := make([]wire.Param, 0, len(id.Params)+1)
 	for _, param := range id.Params {
@@ -210,7 +217,7 @@ func (s *session) requested(id *startup.Identity) (*state.Params, wire.Report, b
 		if param.Name == "application_name" {
 			param.Value = s.applicationName(param.Value)
 		}
-		if !state.Acceptable(param.Name, param.Value) {
+		if !private && !state.Acceptable(param.Name, param.Value) {
 			return nil, unacceptableParameter(param.Name), false
 		}
 		wanted = append(wanted, param)
@@ -345,8 +352,11 @@ func handshake(ctx context.Context, fd int, prefix []byte, cfg *tls.Config) (*re
 	defer raw.Close() //nolint:errcheck // a duplicate
 	feed := &reactor.Feed{Raw: raw, Prefix: prefix}
 	conn := tls.Server(feed, cfg)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+	// HandshakeContext would only close the feed, which ends no read.
+	release := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	defer release()
+	if err := conn.Handshake(); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", cmp.Or(ctx.Err(), err))
 	}
 	feed.Switch()
 	return &reactor.TLS{Conn: conn, Feed: feed}, nil
@@ -372,19 +382,25 @@ func (s *session) secured(fd int, layer *reactor.TLS, err error) {
 }
 
 // enterRoute takes a place in the route, if the limits allow one more client.
-func (s *session) enterRoute(r *route) (wire.Report, bool) {
-	for _, t := range []*tenant{r.tenant, r.account} {
-		if n := t.clients.Add(1); t.maxClients > 0 && n > int64(t.maxClients) {
-			t.clients.Add(-1)
-			if t == r.account {
-				r.tenant.clients.Add(-1)
-				return tooManyClients("max_user_client_connections", t.maxClients), false
-			}
-			return tooManyClients("max_db_client_connections", t.maxClients), false
-		}
+func (s *session) enterRoute(r *route, user string) (wire.Report, bool) {
+	t := r.tenant
+	if n := t.clients.Add(1); t.maxClients > 0 && n > int64(t.maxClients) {
+		t.clients.Add(-1)
+		r.clients.Add(-1)
+		return tooManyClients("max_db_client_connections", t.maxClients), false
 	}
-	r.clients.Add(1)
-	s.route = r
+	account, ok := s.proxy.enterAccount(user)
+	if !ok {
+		t.clients.Add(-1)
+		r.clients.Add(-1)
+		return tooManyClients("max_user_client_connections", account.maxClients), false
+	}
+	r.pool.Attach()
+	s.route, s.account = r, account
+	s.limits = r.limits
+	if user != r.user {
+		s.limits = timeLimitsOf(s.proxy.config.Resolve(&config.Database{}, user))
+	}
 	return wire.Report{}, true
 }
 
@@ -402,7 +418,7 @@ func (p *Proxy) forget(s *session) {
 	if r := s.route; r != nil {
 		r.clients.Add(-1)
 		r.tenant.clients.Add(-1)
-		r.account.clients.Add(-1)
+		p.leaveAccount(s.account)
 		r.pool.Detach()
 		if s.private {
 			r.leaveVariant(s.ticket.Variant)

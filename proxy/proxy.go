@@ -73,6 +73,9 @@ type Proxy struct {
 	tasks     sync.WaitGroup
 	drain     drain
 
+	// Owned by the first worker, which listens.
+	acceptWarned time.Duration // when the log last told that accepting fails
+
 	// Guarded by routesMu.
 	routesMu  sync.Mutex
 	routes    map[routeKey]*route
@@ -222,9 +225,12 @@ func (p *Proxy) Run() error {
 		})
 	}
 	janitor.Go(func() { p.pools.Run(p.ctx) })
+	janitor.Go(p.sweep)
 	p.openRoutes()
 	for _, s := range p.sockets {
-		p.workers[0].Post(reactor.TaskFunc(func() { p.listen(s) }))
+		if !p.workers[0].Post(reactor.TaskFunc(func() { p.listen(s) })) {
+			_ = unix.Close(s.fd) // told to end before it began
+		}
 	}
 	loops.Wait()
 	p.stop()
@@ -246,7 +252,27 @@ func (p *Proxy) Run() error {
 func (p *Proxy) openRoutes() {
 	for _, d := range p.config.Databases {
 		if d.User != "" && d.Name != "*" {
-			p.routeTo(d.Name, d.User)
+			if r, ok := p.routeTo(d.Name, d.User); ok {
+				r.clients.Add(-1) // nobody has come for it yet
+			}
+		}
+	}
+}
+
+// sweepInterval is how often routes are looked through for idle ones.
+const sweepInterval = 30 * time.Second
+
+// sweep closes idle routes from time to time. It is owned by Run and ends with
+// the proxy's context.
+func (p *Proxy) sweep() {
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-ticker.C:
+			p.closeIdleRoutes()
 		}
 	}
 }
@@ -254,6 +280,7 @@ func (p *Proxy) openRoutes() {
 func (p *Proxy) listen(s socket) {
 	ln, err := p.workers[0].Listen(s.fd, p)
 	if err != nil {
+		_ = unix.Close(s.fd)
 		p.log.Error("listening isn't possible", "address", s.addr, "error", err)
 		p.Shutdown(Immediate)
 		return
@@ -287,9 +314,19 @@ func (p *Proxy) Accept(_ *reactor.Listener, fd int, from unix.Sockaddr) {
 	}
 }
 
+// acceptWarnPause is the time between two log lines about connections that
+// can't be accepted.
+const acceptWarnPause = 10 * time.Second
+
 // AcceptFailed implements reactor.Acceptor.
 func (p *Proxy) AcceptFailed(_ *reactor.Listener, err error) {
 	p.counters.acceptFailed.Add(1)
+	// It is tried again many times a second, which needn't be told each time.
+	now := p.now()
+	if p.acceptWarned != 0 && now-p.acceptWarned < acceptWarnPause {
+		return
+	}
+	p.acceptWarned = now
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		p.log.Warn("out of file descriptors: new clients wait; raise the limit (ulimit -n) or lower max_client_conn")
 		return
@@ -313,10 +350,8 @@ func (a accepted) Run(*reactor.Loop) {
 	via := startup.TCP
 	if a.peer.unix {
 		via = startup.Unix
-	} else {
-		_ = unix.SetsockoptInt(a.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		options := socketOptions(p.config)
-		if err := options.Apply(a.fd); err != nil {
+	} else if !acceptedInherit {
+		if err := setOptions(a.fd, p.config); err != nil {
 			p.log.Debug("setting options of a client's socket", "error", err)
 		}
 	}

@@ -52,6 +52,7 @@ type pooler struct {
 	t    *testing.T
 	log  *testLog
 	port string
+	done chan struct{} // closed when Run has returned
 }
 
 // startPooler runs a proxy in front of the shared Postgres, or the one given
@@ -80,14 +81,18 @@ func startPooler(t *testing.T, settings string) *pooler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- p.Run() }()
+	done := make(chan struct{})
+	var runErr error
+	go func() {
+		defer close(done)
+		runErr = p.Run()
+	}()
 	t.Cleanup(func() {
 		p.Shutdown(Immediate)
 		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("Run: %v", err)
+		case <-done:
+			if runErr != nil {
+				t.Errorf("Run: %v", runErr)
 			}
 		case <-time.After(20 * time.Second):
 			t.Error("the proxy didn't end")
@@ -97,7 +102,7 @@ func startPooler(t *testing.T, settings string) *pooler {
 		}
 	})
 	_, port, _ := strings.Cut(p.Addresses()[0], ":")
-	return &pooler{Proxy: p, t: t, log: log, port: port}
+	return &pooler{Proxy: p, t: t, log: log, port: port, done: done}
 }
 
 func write(t *testing.T, name, text string) {

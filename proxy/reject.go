@@ -144,6 +144,7 @@ func refusalReport(r refusal, name string, maxNames int) wire.Report {
 // server's own words if it said any.
 func noServer(err error) wire.Report {
 	var login *upstream.LoginError
+	var credential *upstream.CredentialError
 	switch {
 	case errors.As(err, &login):
 		r := login.Report
@@ -155,6 +156,8 @@ func noServer(err error) wire.Report {
 			r.Message = "the server refused the login without saying why"
 		}
 		return r
+	case errors.As(err, &credential):
+		return fatal("28P01", credential.Error(), "Give the database a password, or its user a plain one in auth_file.")
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, pool.ErrRemoved):
 		return shuttingDown()
 	}

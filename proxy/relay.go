@@ -17,11 +17,19 @@ const (
 	// maxInPlace is the longest Parse that is read where it lies; longer ones
 	// are collected.
 	maxInPlace = 32 << 10
+	// maxUntaken is how many bytes of answers may wait for a client to take
+	// them before no more is heard from it.
+	maxUntaken = 64 << 10
 )
 
 // clientBytes deals with what the client sent and returns how much of it is
 // done with.
 func (s *session) clientBytes(b []byte) int {
+	if s.client.Buffered() > maxUntaken {
+		s.clogged = true
+		s.client.Pause()
+		return 0
+	}
 	p := splice{src: b, out: s.w.toServer[:0]}
 	if s.collected != nil {
 		if p.pos = s.collect(b); s.collected != nil || s.state == stateClosed {
@@ -29,12 +37,16 @@ func (s *session) clientBytes(b []byte) int {
 		}
 		p.start = p.pos
 	}
+	s.beginWork()
 	for p.pos < len(b) && s.clientMessage(&p) {
 	}
 	if s.state == stateFarewell || s.state == stateClosed {
 		return len(b)
 	}
 	s.toServer(&p)
+	if s.limits != nil && s.state == stateActive {
+		s.rearm()
+	}
 	return p.pos
 }
 
@@ -75,9 +87,16 @@ func (s *session) clientMessage(p *splice) bool {
 	case h.Body > s.proxy.config.MaxPacketSize:
 		s.reject(messageTooLong("max_packet_size", s.proxy.config.MaxPacketSize))
 		return false
+	case h.Type == wire.Flush && h.Body > 0:
+		// The server would refuse it with an error that no answer is due to.
+		s.reject(protocolViolation("invalid message from the client"))
+		return false
 	case h.Type == wire.Terminate:
 		s.toServer(p)
 		s.terminate()
+		return false
+	case h.Type == wire.Password:
+		s.reject(protocolViolation("unexpected password message"))
 		return false
 	}
 	if s.server == nil {
@@ -95,19 +114,21 @@ func (s *session) clientMessage(p *splice) bool {
 		return s.clientBind(p, h)
 	case wire.Describe, wire.Close:
 		return s.clientTarget(p, h)
-	case wire.Query, wire.FunctionCall, wire.Execute:
-		s.working()
+	case wire.Query:
+		s.unnamed.replaced() // it drops the statement without a name
 	}
 	return s.apply(p, h, s.exchange.client(h.Type), nil)
 }
 
-// working notes when the server began to work, for the time it takes.
-func (s *session) working() {
-	if s.exchange.settled() {
-		s.queryStart = s.w.Now()
-		if s.limits != nil {
-			s.rearm()
-		}
+// beginWork notes when the server begins to work for the client, if it doesn't
+// yet: what the client sends now is what time limits are counted from.
+func (s *session) beginWork() {
+	if s.server == nil || !s.exchange.settled() {
+		return
+	}
+	s.queryStart = s.w.Now()
+	if s.exchange.status == wire.TxIdle {
+		s.xactStart = s.queryStart
 	}
 }
 
@@ -127,16 +148,31 @@ func (s *session) apply(p *splice, h wire.Header, v verdict, out []byte) bool {
 		return s.waitForServer(p)
 	}
 	s.body, s.bodyDrop = h.Size()-size, v != forward
-	if h.Type == wire.Flush && s.exchange.isDue() {
-		s.client.Send(s.exchange.due(nil))
+	if h.Type == wire.Flush {
+		s.sendDue()
 	}
 	return true
 }
 
+// sendDue sends answers that are made up and whose turn has come, and reports
+// whether there were any. In the middle of a message of the server's they wait
+// for its end.
+func (s *session) sendDue() bool {
+	if !s.exchange.isDue() || s.server.body > 0 {
+		return false
+	}
+	s.client.Send(s.exchange.due(nil))
+	return true
+}
+
 // waitForServer holds the client's next message back until the server has made
-// progress. A batch without an end is flushed, since the server needn't answer
-// any of it before.
+// progress, or answers true if it needn't, since made-up answers were what was
+// in the way. A batch without an end is flushed, since the server needn't
+// answer any of it before.
 func (s *session) waitForServer(p *splice) bool {
+	if s.sendDue() {
+		return true
+	}
 	s.holding = true
 	s.client.Pause()
 	if !s.exchange.awaited() {
@@ -155,7 +191,7 @@ func (s *session) clientParse(p *splice, h wire.Header) bool {
 		return false
 	}
 	if rest[wire.HeaderLen] == 0 {
-		return s.apply(p, h, s.exchange.client(wire.Parse), nil)
+		return s.unnamedParse(p, h)
 	}
 	if len(rest) < h.Size() {
 		if h.Size() <= maxInPlace {
@@ -203,12 +239,15 @@ func (s *session) collect(b []byte) (used int) {
 	}
 	p := splice{src: s.collected, out: s.w.toServer[:0]}
 	out, v := s.exchange.parse(p.insert(), s.collected[wire.HeaderLen:want])
-	p.out = out
-	if v == hold {
-		s.waitForServer(&p)
-		s.toServer(&p)
-		return used
+	for v == hold && s.waitForServer(&p) {
+		out, v = s.exchange.parse(p.insert(), s.collected[wire.HeaderLen:want])
 	}
+	if v == hold {
+		s.toServer(&p)
+		s.collected = s.collected[:want-1] // the last byte comes again, and with it this message
+		return used - 1
+	}
+	p.out = out
 	s.countParse(v)
 	s.apply(&p, h, v, out)
 	s.toServer(&p)
@@ -233,6 +272,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		return false
 	}
 	if len(name) == 0 {
+		s.ensureUnnamed(p)
 		return s.apply(p, h, s.exchange.client(wire.Bind), nil)
 	}
 	out, v, follow := s.exchange.bind(p.insert(), portal, name, namesLen, h.Body)
@@ -261,8 +301,15 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 		return false
 	}
 	body := rest[wire.HeaderLen:h.Size()]
+	withoutName := string(body) == "S\x00"
 	if h.Type == wire.Close {
+		if withoutName {
+			s.unnamed.replaced()
+		}
 		return s.apply(p, h, s.exchange.closeTarget(body), nil)
+	}
+	if withoutName {
+		s.ensureUnnamed(p)
 	}
 	out, v := s.exchange.describe(p.insert(), body)
 	p.out = out
@@ -290,9 +337,6 @@ func (s *session) withoutServer(p *splice, h wire.Header) (done, more bool) {
 	case s.skipping:
 	case h.Type == wire.Flush, h.Type == wire.CopyData, h.Type == wire.CopyDone, h.Type == wire.CopyFail:
 		// Outside COPY a server ignores these, too.
-	case h.Type == wire.Password:
-		s.reject(protocolViolation("unexpected password message"))
-		return true, false
 	case h.Type == wire.Close && s.proxy.translates(s):
 		return s.forgetStatement(p, h)
 	default:

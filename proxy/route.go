@@ -29,7 +29,7 @@ type route struct {
 	pool     *pool.Pool[*server]
 	target   *upstream.Target
 	tenant   *tenant // its database, as a party that limits apply to
-	account  *tenant // its user, likewise
+	account  *tenant // the user its servers are logged in as, likewise
 
 	queryWait time.Duration
 	limits    *timeLimits // nil if there are none
@@ -38,6 +38,9 @@ type route struct {
 	welcome atomic.Pointer[welcome]
 	clients atomic.Int64
 	traffic []traffic // one for each worker
+
+	auto      bool          // made for a name that the fallback was asked for
+	idleSince time.Duration // guarded by the proxy's routesMu; 0: not known to be idle
 
 	mu       sync.Mutex
 	variants map[pool.Variant]*variant
@@ -55,7 +58,8 @@ type tenant struct {
 	name       string
 	quota      *pool.Quota
 	clients    atomic.Int64
-	maxClients int // 0: no limit
+	maxClients int  // 0: no limit
+	routed     bool // a user whom servers are logged in as; guarded by routesMu
 }
 
 // variant is a set of start-up parameters that clients in session mode have
@@ -72,8 +76,9 @@ func (r *route) count(w *worker) *traffic { return &r.traffic[w.ID()] }
 // user share one.
 type routeKey struct{ database, user string }
 
-// routeTo returns the route for a client that has proven to be user, or false
-// if there is no such database. Any goroutine may call it.
+// routeTo returns the route for a client that has proven to be user, counted as
+// one of its clients, or false if there is no such database. Any goroutine may
+// call it.
 func (p *Proxy) routeTo(database, user string) (*route, bool) {
 	d, ok := p.config.Database(database)
 	if !ok {
@@ -82,21 +87,50 @@ func (p *Proxy) routeTo(database, user string) (*route, bool) {
 	p.routesMu.Lock()
 	defer p.routesMu.Unlock()
 	key := routeKey{database, cmp.Or(d.User, user)}
-	if r, ok := p.routes[key]; ok {
-		return r, true
+	r, ok := p.routes[key]
+	if !ok {
+		r = p.openRoute(d, user)
+		p.routes[key] = r
 	}
-	r := p.openRoute(d, user)
-	p.routes[key] = r
+	r.clients.Add(1)
 	return r, true
+}
+
+// closeIdleRoutes closes the routes to databases made for a fallback that
+// nobody has used for autodb_idle_timeout: otherwise clients that ask for many
+// names would make them grow without end. It is called from time to time.
+func (p *Proxy) closeIdleRoutes() {
+	limit := p.config.AutoDBIdleTimeout
+	if limit <= 0 {
+		return
+	}
+	p.routesMu.Lock()
+	defer p.routesMu.Unlock()
+	now := p.now()
+	for key, r := range p.routes {
+		switch {
+		case !r.auto:
+		case r.clients.Load() > 0 || r.pool.Stats().Open > 0:
+			r.idleSince = 0
+		case r.idleSince == 0:
+			r.idleSince = now
+		case now-r.idleSince >= limit:
+			p.pools.Remove(r.pool)
+			delete(p.routes, key)
+			delete(p.databases, r.database)
+		}
+	}
 }
 
 func (p *Proxy) openRoute(d *config.Database, user string) *route {
 	c := p.config
+	user = cmp.Or(d.User, user)
 	limits := c.Resolve(d, user)
 	r := &route{
 		proxy:     p,
 		database:  d.Name,
-		user:      cmp.Or(d.User, user),
+		auto:      d.Auto,
+		user:      user,
 		mode:      limits.PoolMode,
 		target:    p.targetFor(d, user, limits),
 		tenant:    p.tenantLocked(p.databases, d.Name, limits.MaxDBConnections, limits.MaxDBClientConnections),
@@ -107,8 +141,9 @@ func (p *Proxy) openRoute(d *config.Database, user string) *route {
 		traffic:   make([]traffic, len(p.workers)),
 		variants:  make(map[pool.Variant]*variant),
 	}
+	r.account.routed = true
 	r.pool = p.pools.Open(pool.Settings[*server]{
-		Name:           d.Name + "/" + r.user,
+		Name:           d.Name + "/" + user,
 		Size:           limits.PoolSize,
 		MinSize:        limits.MinPoolSize,
 		ReserveSize:    limits.ReservePoolSize,
@@ -118,7 +153,6 @@ func (p *Proxy) openRoute(d *config.Database, user string) *route {
 		Lifetime:       max(limits.ServerLifetime, 1), // 0 is: one use only
 		IdleTimeout:    c.ServerIdleTimeout,
 		LoginRetry:     c.ServerLoginRetry,
-		DialTimeout:    limits.ServerConnectTimeout,
 		RoundRobin:     c.ServerRoundRobin,
 		Warm:           d.User != "",
 		Host:           fmt.Sprint(r.target.Hosts),
@@ -126,6 +160,31 @@ func (p *Proxy) openRoute(d *config.Database, user string) *route {
 		Close:          func(srv *server, why pool.Reason) { r.closeServer(srv, why) },
 	})
 	return r
+}
+
+// enterAccount counts a client of a user who has logged in, if there is room
+// for one more.
+func (p *Proxy) enterAccount(user string) (account *tenant, ok bool) {
+	limits := p.config.Resolve(&config.Database{}, user)
+	p.routesMu.Lock()
+	defer p.routesMu.Unlock()
+	t := p.tenantLocked(p.users, user, limits.MaxUserConnections, limits.MaxUserClientConnections)
+	if t.maxClients > 0 && t.clients.Load() >= int64(t.maxClients) {
+		return t, false
+	}
+	t.clients.Add(1)
+	return t, true
+}
+
+// leaveAccount takes back one enterAccount. Users that no server is logged in
+// as are forgotten with their last client: where nobody has to prove who he is,
+// their names are anything.
+func (p *Proxy) leaveAccount(t *tenant) {
+	p.routesMu.Lock()
+	defer p.routesMu.Unlock()
+	if t.clients.Add(-1) == 0 && !t.routed {
+		delete(p.users, t.name)
+	}
 }
 
 func timeLimitsOf(l config.Resolved) *timeLimits {
@@ -246,6 +305,9 @@ func (r *route) dial(ctx context.Context, v pool.Variant) (*server, error) {
 	}
 	up, err := upstream.Dial(ctx, r.target, extra)
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("server_connect_timeout: %w", err)
+		}
 		r.proxy.log.Warn("server connection couldn't be opened", "database", r.database, "user", r.user, "error", err)
 		return nil, err
 	}
@@ -270,7 +332,7 @@ func (r *route) enlist(up *upstream.Conn, private *state.Params) (*server, error
 		_ = up.Close()
 		return nil, fmt.Errorf("%s reports parameters beyond all limits", up.Host)
 	}
-	srv := &server{proxy: p, route: r, up: up, params: base, private: private, w: p.leastBusy()}
+	srv := &server{proxy: p, route: r, up: up, params: base, base: base, private: private, w: p.leastBusy()}
 	if r.cacheSize > 0 && r.mode != config.PoolSession {
 		srv.cache = prepared.NewCache(r.cacheSize)
 	}

@@ -28,6 +28,7 @@ type server struct {
 	lease   pool.Lease[*server] // while it is lent
 	session *session            // whose conversation it is in, if any
 	params  *state.Params       // what is set on it
+	base    *state.Params       // what it reported at its login, of what can be set
 	private *state.Params       // start-up parameters it was opened with for one client alone
 	cache   *prepared.Cache     // what is prepared on it; nil if names aren't translated
 	ring    []pending           // memory of the last conversation, for the next
@@ -172,10 +173,10 @@ func (srv *server) idleBytes(b []byte) int {
 				srv.noteParameter(name, value)
 				return true
 			}
-		case wire.NoticeResponse, wire.NotificationResponse, wire.ErrorResponse:
+		case wire.NoticeResponse, wire.NotificationResponse:
 			return true
 		}
-		return false
+		return false // an error, too: it is about to go
 	})
 }
 
@@ -275,8 +276,14 @@ func (srv *server) wasReset() {
 	if srv.cache != nil {
 		srv.cache.Clear()
 	}
+	srv.paramsReset()
+}
+
+// paramsReset forgets the parameters that the server doesn't report, after it
+// has reset them all; of the others it has said what they are now.
+func (srv *server) paramsReset() {
 	for p := range srv.params.All() {
-		if srv.up.Param(p.Name) == "" && !state.Tracked(p.Name) {
+		if _, reported := srv.base.Value(p.Name); !reported {
 			srv.params = srv.proxy.params.Without(srv.params, p.Name)
 		}
 	}

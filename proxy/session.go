@@ -21,12 +21,16 @@ type session struct {
 	peer  peer
 
 	// Immutable once logged in.
-	route *route
-	mode  config.PoolMode
-	key   cancelKey
+	route   *route
+	account *tenant // the user who logged in, who needn't be the route's
+	mode    config.PoolMode
+	key     cancelKey
 	// private: the server is opened with this client's own start-up parameters
 	// and kept until the client leaves.
 	private bool
+	// replication: the server speaks the replication protocol to this client,
+	// and isn't given to anyone after it.
+	replication bool
 
 	// Owned by the loop.
 	client   reactor.Conn
@@ -37,6 +41,7 @@ type session struct {
 	server   *server
 	exchange exchange
 	names    statements
+	unnamed  unnamed
 	params   *state.Params
 	asked    *state.Params // params as they were when the server was asked for them
 	timer    reactor.Timer
@@ -52,6 +57,7 @@ type session struct {
 
 	bodyDrop   bool // they are not for the server
 	holding    bool // the client's next message waits for the server's progress
+	clogged    bool // the client's next message waits until it has taken more answers
 	unverified bool // no server has accepted params yet
 	failing    bool // the message at the front is to be answered with an error
 	skipping   bool // without a server: everything up to Sync is to be dropped
@@ -105,7 +111,11 @@ func (s *session) become(state sessionState) {
 func (s *session) Data(_ *reactor.Conn, b []byte) int {
 	switch s.state {
 	case stateLogin:
-		return s.loginBytes(b)
+		used := s.loginBytes(b)
+		if s.login == nil && used < len(b) && !s.client.Paused() {
+			used += s.Data(nil, b[used:]) // sent without awaiting the welcome
+		}
+		return used
 	case stateConsole:
 		return s.consoleBytes(b)
 	case stateIdle, stateActive:
@@ -120,18 +130,28 @@ func (s *session) Drained(*reactor.Conn) {
 	if s.server != nil {
 		s.server.conn.Resume()
 	}
+	if s.clogged {
+		s.clogged = false
+		s.client.Resume()
+	}
 }
 
 // EOF implements reactor.Handler: the client will send no more.
 func (s *session) EOF(*reactor.Conn) {
-	switch {
-	case s.state == stateActive && !s.exchange.settled() && s.body == 0:
+	if s.state == stateActive && s.answersDue() && s.body == 0 {
 		s.halfClosed = true
 		s.probe()
-	default:
-		s.clientGone("client unexpected eof")
+		return
 	}
+	// It may still be reading what was sent before.
+	s.disconnected("client unexpected eof")
+	s.client.Finish()
+	s.leave(abandoned)
 }
+
+// answersDue reports whether the server will bring what it is doing to an end
+// without hearing more from the client.
+func (s *session) answersDue() bool { return s.exchange.awaited() && !s.exchange.copyIn }
 
 // HangUp implements reactor.Handler: the client has ended its sending side
 // while it waits for something.
@@ -141,7 +161,11 @@ func (s *session) HangUp(*reactor.Conn) { s.probe() }
 // that says nothing new is allowed at any time; a client that is gone altogether
 // answers it with a reset, which comes back as Failed.
 func (s *session) probe() {
-	if s.login != nil || (s.server != nil && s.server.body > 0 && !s.server.bodyDrop) {
+	if s.login != nil {
+		s.clientGone("client left during its login")
+		return
+	}
+	if s.server != nil && s.server.body > 0 && !s.server.bodyDrop {
 		return // in the middle of a message, whose rest will do as well
 	}
 	name := "application_name"
@@ -232,6 +256,7 @@ func (s *session) close() {
 	s.w.Forget(&s.timer)
 	s.exchange.end()
 	s.names.names.Clear()
+	s.unnamed.forget()
 	s.params = nil
 }
 

@@ -52,10 +52,10 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	if s == nil || !ok || len(name) == 0 {
 		return dst, x.client(wire.Parse) // what is malformed the server will say
 	}
+	if x.unsettled > 0 {
+		return dst, hold
+	}
 	if _, taken := s.names.Lookup(name); taken {
-		if x.unsettled(name) {
-			return dst, hold
-		}
 		return x.doom(dst, kindParse, refuseDuplicate, name), replace
 	}
 	if s.names.Len() >= s.maxNames {
@@ -80,7 +80,7 @@ func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatmen
 		dst = evicted.AppendClose(dst)
 		x.push(pending{kind: kindClose, treatment: swallow, statement: evicted})
 	}
-	x.push(pending{kind: kindParse, treatment: t, statement: statement, name: name})
+	x.push(pending{kind: kindParse, treatment: t, renamed: true, statement: statement, name: name})
 	return statement.AppendParse(dst)
 }
 
@@ -89,7 +89,7 @@ func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatmen
 // own, and notes which error the client gets instead.
 func (x *exchange) doom(dst []byte, k kind, r refusal, name []byte) []byte {
 	x.batch = true
-	x.push(pending{kind: k, treatment: substitute, refusal: r, name: string(name)})
+	x.push(pending{kind: k, treatment: substitute, refusal: r, name: string(significant(name))})
 	return appendDescribe(dst, x.statements.reserved+"_0") // numbers begin at 1
 }
 
@@ -124,7 +124,7 @@ func (x *exchange) bind(dst, portal, name []byte, namesLen, bodyLen int) (out []
 	dst = append(append(dst, portal...), 0)
 	dst = wire.AppendString(dst, server)
 	x.batch = true
-	x.push(pending{kind: kindBind})
+	x.push(pending{kind: kindBind, renamed: true})
 	return dst, replace, true
 }
 
@@ -151,12 +151,12 @@ func (x *exchange) describe(dst, body []byte) ([]byte, verdict) {
 	}
 	dst = x.ensure(dst, statement)
 	x.batch = true
-	x.push(pending{kind: kindDescribe})
+	x.push(pending{kind: kindDescribe, renamed: true})
 	return appendDescribe(dst, statement.Name()), replace
 }
 
 // closeTarget decides on a Close message, given its whole body. A statement
-// with a name is only forgotten: the server keeps it for others.
+// with a name of ours is only forgotten: the server keeps it for others.
 func (x *exchange) closeTarget(body []byte) verdict {
 	if x.full() {
 		return hold
@@ -165,19 +165,22 @@ func (x *exchange) closeTarget(body []byte) verdict {
 		return drop
 	}
 	target, name, ok := wire.ParseTarget(body)
-	if x.statements == nil || !ok || target != 'S' || len(name) == 0 {
+	if !ok || target != 'S' {
 		return x.client(wire.Close)
 	}
 	p := pending{kind: kindClose, treatment: makeUp}
-	if statement, known := x.statements.names.Lookup(name); known {
-		if x.unsettled(name) {
-			return hold
-		}
+	statement, v := x.lookup(name)
+	switch v {
+	case hold:
+		return hold
+	case forward:
+		return x.client(wire.Close) // it may have been made by SQL's PREPARE
+	case replace:
 		statement.Retain()
 		p.statement, p.name = statement, string(significant(name))
 		x.statements.names.Delete(name)
 	}
-	x.batch = true
+	x.batch = true // closing what isn't there is no error
 	x.push(p)
 	return drop
 }
@@ -185,15 +188,21 @@ func (x *exchange) closeTarget(body []byte) verdict {
 // lookup finds what the client means by a statement name. The verdict is
 // replace when it is known, forward when the name goes to the server as it is,
 // hold when it isn't certain yet, and refused for a name that is ours.
+//
+// It isn't certain while the outcome of an earlier batch is open in which
+// statements were prepared or closed: had a Parse there failed, or been
+// skipped, the name would stand for something else, or the server not have what
+// it seems to have.
 func (x *exchange) lookup(name []byte) (*prepared.Statement, verdict) {
 	s := x.statements
 	if s == nil || len(name) == 0 {
 		return nil, forward
 	}
+	if x.unsettled > 0 {
+		return nil, hold
+	}
 	statement, known := s.names.Lookup(name)
 	switch {
-	case known && x.unsettled(name):
-		return nil, hold
 	case known:
 		return statement, replace
 	case bytes.HasPrefix(name, []byte(s.reserved)):
@@ -211,30 +220,10 @@ func (x *exchange) ensure(dst []byte, statement *prepared.Statement) []byte {
 	return x.prepare(dst, statement, swallow, "")
 }
 
-// unsettled reports whether it is open what name stands for: its Parse was
-// sent in an earlier batch than the one now being sent and may yet fail. In
-// the same batch a failure takes everything that follows with it.
-func (x *exchange) unsettled(name []byte) bool {
-	if x.parses == 0 {
-		return false
-	}
-	synced := false
-	for i := len(x.queue) - 1; i >= x.head; i-- {
-		p := &x.queue[i]
-		switch {
-		case p.kind == kindSync:
-			synced = true
-		case synced && p.kind == kindParse && p.name == string(significant(name)):
-			return true
-		}
-	}
-	return false
-}
-
 // takeBack undoes what was noted when p was sent, since the server skips it.
 func (x *exchange) takeBack(p *pending) {
 	s := x.statements
-	if s == nil || p.statement == nil {
+	if s == nil || p.statement == nil || p.void {
 		return
 	}
 	switch {
@@ -258,7 +247,11 @@ var (
 )
 
 // commandComplete looks for the commands that drop every prepared statement.
-// What was sent behind them in the same go is prepared after them.
+// What was sent behind them in the same go is prepared, and closed, after them.
+//
+// A Parse behind them that was answered from here because the server had the
+// statement is prepared again when it is next used; a Bind that was already
+// sent finds nothing, which the server will say.
 func (x *exchange) commandComplete(tag []byte) {
 	s := x.statements
 	if s == nil || (!bytes.Equal(tag, tagDeallocateAll) && !bytes.Equal(tag, tagDiscardAll)) {
@@ -267,18 +260,39 @@ func (x *exchange) commandComplete(tag []byte) {
 	s.names.Clear()
 	s.cache.Clear()
 	for i := x.head + 1; i < len(x.queue); i++ {
-		p := &x.queue[i]
-		if p.kind != kindParse || p.statement == nil {
-			continue
-		}
+		x.noteAgain(&x.queue[i])
+	}
+}
+
+// noteAgain notes for a second time what p does to names and cache, which were
+// emptied meanwhile. A Close may find nothing to close now, and then mustn't be
+// taken back.
+func (x *exchange) noteAgain(p *pending) {
+	s := x.statements
+	switch {
+	case p.statement == nil:
+	case p.kind == kindClose && p.treatment == makeUp:
+		p.void = !s.names.Delete([]byte(p.name))
+	case p.kind == kindClose:
+		p.void = !s.cache.Remove(p.statement)
+	case p.kind == kindParse:
 		if p.name != "" {
 			s.names.Set(p.name, p.statement)
 		}
-		if p.treatment != makeUp {
-			if evicted := s.cache.Add(p.statement); evicted != nil {
-				evicted.Release()
-				x.doubt = true // the server has one more than we know of
-			}
+		if p.treatment == makeUp {
+			return
+		}
+		if evicted := s.cache.Add(p.statement); evicted != nil {
+			evicted.Release()
+			x.doubt = true // the server has one more than we know of
 		}
 	}
+}
+
+// contradicts reports whether an error of the server's says that it has other
+// statements than we believe: one of ours is missing there, or in the way.
+// Something has closed it behind our back, in a function, say.
+func contradicts(report []byte) bool {
+	code := wire.ParseReport(report).Code
+	return code == "26000" || code == "42P05"
 }

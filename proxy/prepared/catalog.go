@@ -86,6 +86,13 @@ func (s *Statement) AppendParse(dst []byte) []byte {
 	return append(dst, s.rest...)
 }
 
+// AppendUnnamedParse appends a whole Parse message that makes the statement the
+// server's unnamed one.
+func (s *Statement) AppendUnnamedParse(dst []byte) []byte {
+	dst = wire.AppendHeader(dst, wire.Parse, 1+len(s.rest))
+	return append(append(dst, 0), s.rest...)
+}
+
 // AppendClose appends a Close message for the statement.
 func (s *Statement) AppendClose(dst []byte) []byte {
 	dst = wire.AppendHeader(dst, wire.Close, 1+len(s.name)+1)

@@ -27,7 +27,7 @@ func classOf(n int) int {
 func (b *buffers) take(n int) []byte {
 	class := classOf(n)
 	if class >= bufferClasses {
-		return make([]byte, 0, n)
+		return make([]byte, 0, smallestBuffer<<class) // also powers of two: it may have to grow on
 	}
 	if f := b.free[class]; len(f) > 0 {
 		buf := f[len(f)-1]
@@ -38,7 +38,8 @@ func (b *buffers) take(n int) []byte {
 	return make([]byte, 0, smallestBuffer<<class)
 }
 
-// give takes a slice back; its owner must not touch it any more.
+// give takes a slice back, if it is one of those lent and there is use for it;
+// its owner must not touch it any more. nil is welcome.
 func (b *buffers) give(buf []byte) {
 	size := cap(buf)
 	if size < smallestBuffer || size > largestBuffer || size&(size-1) != 0 {
@@ -57,8 +58,6 @@ func (b *buffers) extend(buf, more []byte) []byte {
 		return append(buf, more...)
 	}
 	grown := append(b.take(len(buf)+len(more)), buf...)
-	if buf != nil {
-		b.give(buf)
-	}
+	b.give(buf)
 	return append(grown, more...)
 }

@@ -17,6 +17,10 @@
 //  5. Close ends it at once, Finish after the last byte was delivered, Detach
 //     gives the descriptor away.
 //
+// A poller underneath waits for the sockets: epoll, kqueue, or io_uring, which
+// also moves the bytes of plain connections (a carrier). What a Handler is told
+// is the same with each.
+//
 // An idle Conn holds no buffer. One read buffer per loop serves all its
 // connections; what has to be kept is kept in buffers borrowed from the loop.
 package reactor

@@ -77,9 +77,6 @@ func (f *Feed) Take() []byte {
 	return b
 }
 
-// Release drops the buffer behind Take, for a connection that falls idle.
-func (f *Feed) Release() { f.out = nil }
-
 // Read implements net.Conn.
 func (f *Feed) Read(p []byte) (int, error) {
 	if !f.switched {

@@ -14,27 +14,35 @@ const lingerLimit = 2 * time.Second
 // is shut, and what still arrives is thrown away until the peer closes too or
 // a short time has passed. Closing at once would make the kernel answer unread
 // bytes with a reset, which can take the last message, often the error that
-// explains everything, from the peer. The handler hears no more of c.
+// explains everything, from the peer. The handler hears no more of c; c stays
+// open, and must not be used for another connection, until all that is done.
+// Close cuts it short.
 func (c *Conn) Finish() {
-	if !c.has(isOpen) {
+	if !c.has(isOpen) || c.has(isFinishing) {
 		return
 	}
-	if c.has(isFailed) || (c.has(atEOF) && c.Buffered() == 0) {
+	if c.has(isFailed) {
 		c.Close()
 		return
 	}
 	f := &finisher{conn: c}
 	f.timer.Owner = f
 	c.handler = f
+	c.set(isFinishing)
 	if c.tls != nil {
 		c.tls.closeWrite(c)
 	}
-	c.loop.Arm(&f.timer, c.loop.now+lingerLimit)
+	c.push()
+	if c.has(isFailed) {
+		c.Close()
+		return
+	}
 	c.keep(nil)
-	c.Resume()
+	c.loop.Arm(&f.timer, c.loop.now+lingerLimit)
 	if c.Buffered() == 0 {
 		f.Drained(c)
 	}
+	c.Resume()
 }
 
 // finisher is the handler of a connection that is being finished.
@@ -43,26 +51,30 @@ type finisher struct {
 	timer Timer
 }
 
+// Data implements Handler: nobody wants it any more.
 func (f *finisher) Data(_ *Conn, b []byte) int { return len(b) }
-func (f *finisher) HangUp(*Conn)               {}
-func (f *finisher) Failed(*Conn, error)        { f.end() }
-func (f *finisher) Expired(*Timer)             { f.end() }
 
+// HangUp implements Handler.
+func (f *finisher) HangUp(*Conn) {}
+
+// Failed implements Handler.
+func (f *finisher) Failed(*Conn, error) { f.conn.Close() }
+
+// Expired implements Expirer: the peer has had its time.
+func (f *finisher) Expired(*Timer) { f.conn.Close() }
+
+// Drained implements Handler: everything is sent.
 func (f *finisher) Drained(c *Conn) {
 	if c.has(atEOF) {
-		f.end()
+		c.Close()
 		return
 	}
 	_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
 }
 
+// EOF implements Handler: the peer has closed its side.
 func (f *finisher) EOF(c *Conn) {
 	if c.Buffered() == 0 {
-		f.end()
+		c.Close()
 	}
-}
-
-func (f *finisher) end() {
-	f.conn.loop.Forget(&f.timer)
-	f.conn.Close()
 }

@@ -29,15 +29,19 @@ type Loop struct {
 	id     int
 	epoch  time.Time
 	poller poller
+	// carrier is the poller again, if it moves bytes by itself, or nil.
+	carrier carrier
 
 	// Owned by the loop's goroutine.
 	now     time.Duration
+	turns   uint64 // wake-ups so far
 	read    []byte // what Data is shown lies here
 	raw     []byte // ciphertext of TLS connections; made when first needed
+	sealed  []byte // what a TLS connection is about to send
 	slots   []slot
 	free    []int32
-	ready   []*Conn // to be looked at before the loop waits again
-	readied []*Conn // the other half of a double buffer
+	ready   []uint64 // ids of connections to be looked at before the loop waits again
+	readied []uint64 // the other half of a double buffer
 	wheel   wheel
 	buffers buffers
 	running []Task
@@ -46,14 +50,24 @@ type Loop struct {
 	mu    sync.Mutex
 	inbox []Task
 
+	// Guarded by wakeMu: the poller's wake isn't called once it is closed, when
+	// its descriptor may be somebody else's.
+	wakeMu sync.Mutex
+	closed bool
+
 	// Atomic.
 	asleep  atomic.Bool
 	stopped atomic.Bool
 	conns   atomic.Int64
 }
 
+// maxGeneration leaves the two highest bits of an id to the poller.
+const maxGeneration = 1<<30 - 1
+
 // slot is one place in the loop's table of descriptors. Its generation tells
-// an event of today from one for a descriptor that is long closed.
+// an event of today from one for a descriptor that is long closed: an id is
+// the number of the slot and its generation, and whatever may outlive a
+// connection refers to it by its id.
 type slot struct {
 	conn     *Conn
 	listener *Listener
@@ -74,6 +88,7 @@ func NewLoop(id int, epoch time.Time, pollerName string) (*Loop, error) {
 		poller: p,
 		read:   make([]byte, readBufferSize),
 	}
+	l.carrier, _ = p.(carrier)
 	l.now = time.Since(epoch)
 	l.wheel.current = int64(l.now / tick)
 	return l, nil
@@ -103,26 +118,37 @@ func (l *Loop) Post(t Task) bool {
 	}
 	l.inbox = append(l.inbox, t)
 	l.mu.Unlock()
-	if l.asleep.Swap(false) {
-		l.poller.wake()
-	}
+	l.rouse()
 	return true
 }
 
-// Stop makes Run return after the work at hand. Any goroutine may call it.
+// Stop makes Run return after the work at hand; everything that Post has
+// accepted is done. Any goroutine may call it.
 func (l *Loop) Stop() {
 	l.mu.Lock()
 	l.stopped.Store(true)
 	l.mu.Unlock()
-	if l.asleep.Swap(false) {
+	l.rouse()
+}
+
+// rouse wakes the loop if it sleeps.
+func (l *Loop) rouse() {
+	if !l.asleep.Swap(false) {
+		return
+	}
+	l.wakeMu.Lock()
+	defer l.wakeMu.Unlock()
+	if !l.closed {
 		l.poller.wake()
 	}
 }
 
 // Run serves the loop until Stop; then it closes every connection and
-// listener that is left, without telling their handlers, and returns.
+// listener that is left, without telling their handlers, and returns. It is
+// called once; what the loop holds is given back by Run alone.
 func (l *Loop) Run() error {
 	defer l.closeAll()
+	l.woke()
 	for !l.stopped.Load() {
 		l.runPosted()
 		l.runReady()
@@ -145,19 +171,25 @@ func (l *Loop) wait() error {
 	if len(l.ready) > 0 {
 		timeout = 0
 	}
-	l.asleep.Store(true)
-	l.mu.Lock()
-	if len(l.inbox) > 0 || l.stopped.Load() {
-		timeout = 0
-	}
-	l.mu.Unlock()
-	err := l.poller.wait(l, timeout)
-	l.asleep.Store(false)
-	return err
+	return l.poller.wait(l, timeout)
 }
 
-// woke is called by the poller when it has events, before it dispatches them.
-func (l *Loop) woke() { l.now = time.Since(l.epoch) }
+// doze is called by the poller before it blocks, and answers whether it may:
+// not if work was posted meanwhile. Work posted later wakes the poller.
+func (l *Loop) doze() bool {
+	l.asleep.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.inbox) == 0 && !l.stopped.Load()
+}
+
+// woke is called by the poller when it has looked for events, before it
+// dispatches them.
+func (l *Loop) woke() {
+	l.asleep.Store(false)
+	l.now = time.Since(l.epoch)
+	l.turns++
+}
 
 func (l *Loop) runPosted() {
 	l.mu.Lock()
@@ -173,9 +205,8 @@ func (l *Loop) runPosted() {
 // to be shown again, a failure met while sending.
 func (l *Loop) runReady() {
 	l.ready, l.readied = l.readied[:0], l.ready
-	for i, c := range l.readied {
-		l.readied[i] = nil
-		if c.has(isReady) {
+	for _, id := range l.readied {
+		if c := l.conn(id); c != nil {
 			c.clear(isReady)
 			c.attend()
 		}
@@ -191,7 +222,7 @@ func (l *Loop) addSlot(s slot) (id uint64) {
 		l.slots = append(l.slots, slot{})
 		i = int32(len(l.slots) - 1)
 	}
-	s.gen = l.slots[i].gen + 1
+	s.gen = (l.slots[i].gen + 1) & maxGeneration
 	l.slots[i] = s
 	return uint64(s.gen)<<32 | uint64(uint32(i))
 }
@@ -204,16 +235,25 @@ func (l *Loop) dropSlot(id uint64) {
 
 // event dispatches what the poller saw on the descriptor with the given id.
 func (l *Loop) event(id uint64, e events) {
-	i := uint32(id)
-	if int(i) >= len(l.slots) || l.slots[i].gen != uint32(id>>32) {
-		return
-	}
-	if c := l.slots[i].conn; c != nil {
-		c.event(e)
-	} else if ln := l.slots[i].listener; ln != nil {
-		ln.acceptAll()
+	s := l.slot(id)
+	if s.conn != nil {
+		s.conn.event(e)
+	} else if s.listener != nil {
+		s.listener.acceptAll()
 	}
 }
+
+// slot returns what has this id, or nothing if it is gone.
+func (l *Loop) slot(id uint64) slot {
+	i := uint32(id)
+	if int(i) >= len(l.slots) || l.slots[i].gen != uint32(id>>32) {
+		return slot{}
+	}
+	return l.slots[i]
+}
+
+// conn returns the connection that has this id, or nil if it is gone.
+func (l *Loop) conn(id uint64) *Conn { return l.slot(id).conn }
 
 func (l *Loop) closeAll() {
 	for i := range l.slots {
@@ -223,5 +263,8 @@ func (l *Loop) closeAll() {
 			ln.Close()
 		}
 	}
+	l.wakeMu.Lock()
+	defer l.wakeMu.Unlock()
+	l.closed = true
 	l.poller.close()
 }

@@ -29,10 +29,28 @@ type poller interface {
 	add(fd int, id uint64, want interest) error
 	modify(fd int, id uint64, want interest) error
 	remove(fd int) error
-	// wait blocks until an event, wake or the timeout (negative: none) and
-	// calls l.woke once and then l.event for each.
+	// wait looks for events, and blocks until one, wake or the timeout
+	// (negative: none) if there are none and l.doze permits it. Then it calls
+	// l.woke once and l.event for each.
 	wait(l *Loop, timeout time.Duration) error
 	wake()
 	name() string
 	close()
+}
+
+// carrier is a poller that also moves bytes: it receives for connections that
+// are marked as carried, calling their arrived and arrivedEnd, and sends for
+// all connections what is queued in them.
+type carrier interface {
+	// touch makes the carrier look at c before its next system call: bytes are
+	// queued, or receiving is to begin or to end, as readArmed says.
+	touch(c *Conn)
+	// change is modify for a carried connection.
+	change(c *Conn, want interest) error
+	// drop ends everything under way for c, which is about to be closed; what
+	// arrives still is thrown away.
+	drop(c *Conn)
+	// part ends it so that no byte is taken from the socket any more when it
+	// returns. It answers false, and c goes on, when some were taken already.
+	part(c *Conn) bool
 }

@@ -18,6 +18,10 @@ const epollBatch = 128
 // wakeID marks the event of the descriptor that wake writes to.
 const wakeID = ^uint64(0)
 
+// autoTriesUring makes io_uring the first choice of "auto", where the kernel
+// permits it.
+const autoTriesUring = false
+
 type epoll struct {
 	fd     int
 	wakeFD int
@@ -26,10 +30,22 @@ type epoll struct {
 
 func newPoller(name string) (poller, error) {
 	switch name {
-	case "", "auto", "epoll":
-	default:
-		return nil, fmt.Errorf("poller %q isn't available on this system: use epoll or auto", name)
+	case "auto", "":
+		if autoTriesUring {
+			if p, err := newUring(); err == nil {
+				return p, nil
+			}
+		}
+		return newEpoll()
+	case "epoll":
+		return newEpoll()
+	case "io_uring":
+		return newUring()
 	}
+	return nil, fmt.Errorf("poller %q isn't available on this system: use auto, epoll or io_uring", name)
+}
+
+func newEpoll() (*epoll, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
@@ -86,7 +102,7 @@ func (p *epoll) control(op, fd int, id uint64, want interest) error {
 // always, and the scheduler needn't hear of it.
 func (p *epoll) wait(l *Loop, timeout time.Duration) error {
 	n, errno := p.poll()
-	if n == 0 && errno == 0 && timeout != 0 {
+	if n == 0 && errno == 0 && timeout != 0 && l.doze() {
 		ms := -1
 		if timeout > 0 {
 			ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
@@ -100,6 +116,12 @@ func (p *epoll) wait(l *Loop, timeout time.Duration) error {
 	if errno != 0 && errno != unix.EINTR {
 		return fmt.Errorf("epoll_wait: %w", errno)
 	}
+	p.dispatch(l, n)
+	return nil
+}
+
+// dispatch passes the first n events on.
+func (p *epoll) dispatch(l *Loop, n int) {
 	for i := range max(n, 0) {
 		e := &p.batch[i]
 		id := uint64(uint32(e.Pad))<<32 | uint64(uint32(e.Fd))
@@ -109,7 +131,6 @@ func (p *epoll) wait(l *Loop, timeout time.Duration) error {
 		}
 		l.event(id, fromEpoll(e.Events))
 	}
-	return nil
 }
 
 func (p *epoll) poll() (int, unix.Errno) {

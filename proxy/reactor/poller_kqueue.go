@@ -1,4 +1,4 @@
-//go:build darwin || freebsd || netbsd || openbsd || dragonfly
+//go:build darwin || freebsd || netbsd || dragonfly
 
 package reactor
 
@@ -97,6 +97,9 @@ func (p *kqueue) remove(fd int) error {
 }
 
 func (p *kqueue) wait(l *Loop, timeout time.Duration) error {
+	if timeout != 0 && !l.doze() {
+		timeout = 0
+	}
 	var ts *unix.Timespec
 	if timeout >= 0 {
 		t := unix.NsecToTimespec(timeout.Nanoseconds())
@@ -119,9 +122,12 @@ func (p *kqueue) wait(l *Loop, timeout time.Duration) error {
 		if !ok {
 			continue
 		}
-		if e.Filter == unix.EVFILT_WRITE {
+		switch {
+		case e.Filter == unix.EVFILT_WRITE:
 			l.event(id, eventWrite)
-		} else {
+		case e.Flags&unix.EV_EOF != 0:
+			l.event(id, eventRead|eventHup)
+		default:
 			l.event(id, eventRead)
 		}
 	}

@@ -18,7 +18,7 @@ type TLS struct {
 // AttachTLS is Attach for a connection that speaks TLS. What the handshake
 // had read too much is shown to the handler soon.
 func (l *Loop) AttachTLS(c *Conn, fd int, h Handler, t TLS) error {
-	if err := l.Attach(c, fd, h); err != nil {
+	if err := l.attach(c, fd, h, false); err != nil {
 		return err
 	}
 	c.tls = &tlsLayer{conn: t.Conn, feed: t.Feed, fresh: true}
@@ -47,16 +47,17 @@ type tlsLayer struct {
 // pending reports whether bytes might be had without reading the socket.
 func (t *tlsLayer) pending() bool { return t.fresh || t.feed.Pending() > 0 }
 
-// receive reads ciphertext once and shows what it contains.
-func (t *tlsLayer) receive(c *Conn) {
+// receive reads ciphertext once and shows what it contains. It reports whether
+// there was any.
+func (t *tlsLayer) receive(c *Conn) bool {
 	n, errno := recv(c.fd, c.loop.raw)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return
+		return false
 	case errno != 0:
 		c.fail(errno)
 		c.tellFailure()
-		return
+		return false
 	case n == 0:
 		t.feed.End()
 		c.disarmRead()
@@ -64,72 +65,85 @@ func (t *tlsLayer) receive(c *Conn) {
 		t.feed.Put(c.loop.raw[:n])
 	}
 	t.pump(c)
+	return n > 0
 }
 
 // pump decrypts what is there, a buffer at a time, until the handler pauses.
 func (t *tlsLayer) pump(c *Conn) {
-	l := c.loop
-	for more := true; more && !c.has(isPaused) && !c.has(isFailed); {
+	l, id := c.loop, c.id
+	var end error
+	for more := true; more && !c.has(isPaused|failureTold); {
 		n := copy(l.read, c.kept)
-		full, err := t.fill(l.read, &n)
-		t.fresh, more = full, full
+		n, more, end = t.fill(l.read, n)
+		t.fresh = more || end != nil // an end is met again after Resume
 		if n > 0 {
-			c.deliver(n)
+			c.show(l.read[:n])
 		}
-		if !c.has(isOpen) || c.loop != l {
+		if !c.owns(id) {
 			return
 		}
-		if err != nil && !c.has(isPaused) {
-			t.stop(c, err)
-			return
-		}
-		t.fresh = t.fresh || err != nil // met again after Resume
+		more = more && len(c.kept) < readBufferSize
 	}
 	t.feed.Keep()
-	t.flush(c) // answers of the protocol itself, such as a key update
+	t.flush(c) // answers of the protocol itself, such as a key update or an alert
+	if end != nil && !c.has(isPaused|atEOF|failureTold) && !c.owesShow() {
+		t.stop(c, end)
+	}
 }
 
-// fill reads plaintext behind the first *n bytes of buf, until it is full or
-// no more is to be had. err is nil when only bytes are lacking.
-func (t *tlsLayer) fill(buf []byte, n *int) (full bool, err error) {
-	for *n < len(buf) {
-		m, err := t.conn.Read(buf[*n:])
-		*n += m
+// fill reads plaintext behind the first n bytes of buf, and returns how many
+// there are then. It ends when buf is full, and there may be more, or when no
+// more is to be had. err is nil when only bytes are lacking.
+func (t *tlsLayer) fill(buf []byte, n int) (filled int, more bool, err error) {
+	for n < len(buf) {
+		m, err := t.conn.Read(buf[n:])
+		n += m
+		if errors.Is(err, errNoBytes) {
+			return n, false, nil
+		}
 		if err != nil {
-			if errors.Is(err, errNoBytes) {
-				return false, nil
-			}
-			return false, err
+			return n, false, err
 		}
 	}
-	return true, nil
+	return n, true, nil
 }
 
+// stop ends reading for the reason that the TLS layer gave.
 func (t *tlsLayer) stop(c *Conn, err error) {
+	t.fresh = false
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		c.endOfInput()
 		return
 	}
-	t.flush(c) // an alert, if there is one
 	c.fail(fmt.Errorf("reading TLS: %w", err))
 	c.tellFailure()
 }
 
+// send encrypts b into a buffer that all connections of the loop share, and
+// sends that.
 func (t *tlsLayer) send(c *Conn, b []byte) {
-	if _, err := t.conn.Write(b); err != nil {
-		c.fail(fmt.Errorf("writing TLS: %w", err))
-		return
+	t.flush(c) // what reading had to answer comes first
+	t.feed.out = c.loop.sealed[:0]
+	_, err := t.conn.Write(b)
+	c.loop.sealed = t.feed.out[:0]
+	if cap(c.loop.sealed) > largestBuffer {
+		c.loop.sealed = nil
 	}
 	t.flush(c)
-}
-
-func (t *tlsLayer) flush(c *Conn) {
-	if b := t.feed.Take(); len(b) > 0 {
-		c.sendRaw(b)
-		t.feed.Release()
+	if err != nil {
+		c.fail(fmt.Errorf("writing TLS: %w", err))
 	}
 }
 
+// flush sends what crypto/tls has written.
+func (t *tlsLayer) flush(c *Conn) {
+	if b := t.feed.out; len(b) > 0 && !c.has(isFailed) {
+		c.sendRaw(b)
+	}
+	t.feed.out = nil
+}
+
+// closeWrite tells the peer that nothing more comes.
 func (t *tlsLayer) closeWrite(c *Conn) {
 	_ = t.conn.CloseWrite()
 	t.flush(c)

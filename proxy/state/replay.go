@@ -71,6 +71,10 @@ func appendSet(dst []byte, server *Params, p *param) []byte {
 	if at, ok := server.find(p.name); ok && same(&server.list[at], p) {
 		return dst
 	}
+	if relative(p) {
+		dst = append(dst, "RESET "...)
+		dst = append(appendName(dst, p.name), ';')
+	}
 	ascii := isASCII(p.value)
 	if ascii && !takesQuotedList(p.name) {
 		// The cheapest form for the server: no plan, no rows.
@@ -88,6 +92,17 @@ func appendSet(dst []byte, server *Params, p *param) []byte {
 		dst = appendEncoded(dst, p)
 	}
 	return append(dst, ", false) IS NULL;"...)
+}
+
+// relative reports whether what the setting comes to depends on the one before:
+// a DateStyle that doesn't name both the style and the order of day and month.
+// In a start-up packet the one before is the default.
+func relative(p *param) bool {
+	if compareFold(p.name, "DateStyle") != 0 {
+		return false
+	}
+	_, order, _ := strings.Cut(p.value, ", ")
+	return order != "MDY" && order != "DMY" && order != "YMD"
 }
 
 // appendName writes a parameter's name as quoted identifiers. validName has

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"carpool/proxy/auth"
 	"carpool/proxy/wire"
 )
 
@@ -18,6 +19,25 @@ type LoginError struct {
 	// Step is what was being attempted.
 	Step Step
 }
+
+// CredentialError says that a server asks for a proof that can't be given,
+// because there is no password for the user or a secret of the wrong kind.
+type CredentialError struct {
+	Method string          // what the server asks for
+	User   string          // whom the server was to log in
+	Kind   auth.SecretKind // of the secret there is; the zero value is none
+}
+
+// Error says what is missing. It holds no secret.
+func (e *CredentialError) Error() string {
+	if e.Kind == auth.NoSecret {
+		return fmt.Sprintf("the server asks for %s, and there is no password for user %q", e.Method, e.User)
+	}
+	return fmt.Sprintf("the server asks for %s, which the secret of kind %s for user %q can't answer", e.Method, e.Kind, e.User)
+}
+
+// Fatal reports that trying again soon is no use.
+func (e *CredentialError) Fatal() bool { return true }
 
 // Step is a part of the way to a logged-in server.
 type Step uint8

@@ -81,7 +81,7 @@ func (s *session) answer(code uint32, data []byte, exchange **scram) ([]byte, er
 func (s *session) begin(code uint32, data []byte, exchange **scram) ([]byte, error) {
 	password := s.target.Password
 	if password == "" {
-		return nil, fmt.Errorf("the server asks for %s, and there is no password for user %q", method(code), s.target.User)
+		return nil, &CredentialError{Method: method(code), User: s.target.User}
 	}
 	kind := auth.ParseSecret(password).Kind()
 	switch {
@@ -91,7 +91,7 @@ func (s *session) begin(code uint32, data []byte, exchange **scram) ([]byte, err
 		}
 		return wire.AppendString(nil, md5Answer(s.target.User, password, kind, data)), nil
 	case kind != auth.PlainSecret:
-		return nil, fmt.Errorf("the server asks for %s, which the secret of kind %s for user %q can't answer", method(code), kind, s.target.User)
+		return nil, &CredentialError{Method: method(code), User: s.target.User, Kind: kind}
 	case strings.IndexByte(password, 0) >= 0:
 		return nil, fmt.Errorf("the password for user %q contains a zero byte", s.target.User)
 	case code == wire.AuthCleartextPassword:

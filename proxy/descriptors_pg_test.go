@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"carpool/proxy/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+// starvedEnv tells the test below that it is the process without descriptors.
+const starvedEnv = "CARPOOL_TEST_STARVED"
+
+// serveStarved runs a proxy with room for a few clients only, until its
+// standard input ends.
+func serveStarved(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1\ntcp_defer_accept = 0")
+	p.checkServing()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = uint64(openDescriptors(t) + 10)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("\nport %s\n", p.port)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	fmt.Printf("\nwarnings %d\n", strings.Count(p.log.String(), "out of file descriptors"))
+}
+
+// cpuTime is what a process has used.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var user, system int
+	fields := strings.Fields(string(stat)[strings.LastIndexByte(string(stat), ')')+1:])
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// Out of descriptors, the proxy neither spins nor dies, those who are in are
+// served, and who waits outside gets in when there is room.
+func TestOutOfDescriptors(t *testing.T) {
+	if os.Getenv(starvedEnv) != "" {
+		serveStarved(t)
+		return
+	}
+	child := exec.Command(os.Args[0], "-test.run=^TestOutOfDescriptors$", "-test.timeout=120s")
+	child.Env = append(os.Environ(), starvedEnv+"=1")
+	child.Stderr = os.Stderr
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close(); _ = child.Process.Kill(); _ = child.Wait() })
+	out := bufio.NewScanner(pipe)
+	read := func(word string) (value string) {
+		for out.Scan() {
+			if v, ok := strings.CutPrefix(out.Text(), word+" "); ok {
+				return v
+			}
+		}
+		t.Fatalf("the process never said %q", word)
+		return ""
+	}
+	port := read("port")
+
+	const clients = 40
+	var list []*wireClient
+	let := make([]bool, clients)
+	for range clients {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newWireClient(t, conn)
+		c.send(startupPacket("app", "app"))
+		list = append(list, c)
+	}
+	list[0].until(wire.ReadyForQuery)
+	let[0] = true
+	before := cpuTime(t, child.Process.Pid)
+	starved := time.Now().Add(time.Second)
+	for time.Now().Before(starved) {
+		<-time.After(50 * time.Millisecond)
+		if got := list[0].answer("select 'in'"); got != "in" {
+			t.Errorf("a client that is in got %q", got)
+		}
+	}
+	if used := cpuTime(t, child.Process.Pid) - before; used > 500*time.Millisecond {
+		t.Errorf("%s of CPU time in a second without anything to do", used)
+	}
+	// One after the other they leave, and make room for the rest.
+	for i, c := range list {
+		if !let[i] {
+			c.until(wire.ReadyForQuery)
+		}
+		if got := c.answer("select 'late'"); got != "late" {
+			t.Errorf("client %d got %q", i, got)
+		}
+		_ = c.Close()
+	}
+	_ = in.Close()
+	if warnings := read("warnings"); warnings == "0" || len(warnings) > 1 {
+		t.Errorf("the log has %s warnings, want one or a few", warnings)
+	}
+}

@@ -1,0 +1,120 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"carpool/proxy/wire"
+)
+
+// What the clients of the simulation say: mostly what drivers do, now and then
+// what nobody should.
+
+var (
+	simQueries = []string{
+		"select 1", "select 2", "select 3", "select 0", "begin", "commit", "rollback", "fail", "syntax", "", "notice",
+		"set", "defer", "copyin", "copyin", "copyinfail", "copyout", "wipe", "discard",
+	}
+	simNames = []string{
+		"a", "a", "b", "c", "cp_1", "cp_3", strings.Repeat("n", 63) + "1", strings.Repeat("n", 63) + "2",
+	}
+	simPortals = []string{"", "", "", "p"}
+)
+
+func (s *exchangeSim) pick(list []string) string { return list[s.r.IntN(len(list))] }
+
+// name is a statement's; the empty one more often.
+func (s *exchangeSim) name() string {
+	if s.chance(25) {
+		return ""
+	}
+	return s.pick(simNames)
+}
+
+func (s *exchangeSim) query() string {
+	if s.chance(40) {
+		return fmt.Sprintf("select %d", s.r.IntN(6))
+	}
+	return s.pick(simQueries)
+}
+
+// nextMessage is what a client says that knows where the direct server stands.
+func (s *exchangeSim) nextMessage(m *modelServer) modelMessage {
+	switch {
+	case m.copying == nil:
+	case s.chance(97):
+		return s.copyMessage()
+	default: // not what might be answered without the server
+		return modelMessage{[]byte{wire.Query, wire.Execute, wire.FunctionCall}[s.r.IntN(3)], "\x00\x00\x00\x00\x00"}
+	}
+	n := s.r.IntN(100)
+	switch {
+	case n < 12:
+		list := make([]string, 1+s.r.IntN(3)*s.r.IntN(2))
+		for i := range list {
+			list[i] = s.query()
+		}
+		return modelMessage{wire.Query, strings.Join(list, ";")}
+	case n < 28:
+		return s.parseMessage()
+	case n < 46:
+		body := s.pick(simPortals) + "\x00" + s.name() + "\x00" + fmt.Sprintf("#%d", s.r.IntN(1e6))
+		return modelMessage{wire.Bind, body}
+	case n < 54:
+		return modelMessage{wire.Describe, s.target()}
+	case n < 72:
+		limit := uint32(s.r.IntN(3)) * uint32(s.r.IntN(2))
+		return modelMessage{wire.Execute, string(binary.BigEndian.AppendUint32([]byte(s.pick(simPortals)+"\x00"), limit))}
+	case n < 79:
+		return modelMessage{wire.Close, s.target()}
+	case n < 94:
+		return modelMessage{t: wire.Sync}
+	case n < 96:
+		return modelMessage{t: wire.Flush}
+	case n < 97:
+		return modelMessage{wire.FunctionCall, s.pick([]string{"", "fail"})}
+	}
+	return s.copyMessage()
+}
+
+func (s *exchangeSim) copyMessage() modelMessage {
+	n := s.r.IntN(100)
+	switch {
+	case n < 50:
+		return modelMessage{wire.CopyData, "row"}
+	case n < 58:
+		return modelMessage{wire.CopyData, "bad"}
+	case n < 80:
+		return modelMessage{wire.CopyDone, ""}
+	case n < 86:
+		return modelMessage{wire.CopyFail, "no"}
+	case n < 90:
+		return modelMessage{t: wire.Flush}
+	}
+	return modelMessage{t: wire.Sync}
+}
+
+func (s *exchangeSim) parseMessage() modelMessage {
+	query := s.query()
+	if strings.HasPrefix(query, "copy") && s.chance(50) {
+		query = "copyin"
+	}
+	body := s.name() + "\x00" + query + "\x00\x00\x00"
+	if s.chance(1) {
+		body = body[:len(body)-1]
+	}
+	return modelMessage{wire.Parse, body}
+}
+
+func (s *exchangeSim) target() string {
+	switch {
+	case s.chance(30):
+		return "P" + s.pick(simPortals) + "\x00"
+	case s.chance(2):
+		return "S" + s.pick(simNames) + "\x00!"
+	case s.chance(2):
+		return "X" + s.pick(simNames) + "\x00"
+	}
+	return "S" + s.name() + "\x00"
+}

@@ -1,0 +1,510 @@
+package proxy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"carpool/proxy/prepared"
+	"carpool/proxy/wire"
+)
+
+// The simulation: a few clients share fewer model servers through exchanges,
+// with all messages delivered in random order of time. Beside each client runs
+// a model server of its own that gets the same messages at once: what the
+// client sees through the exchange has to be what that one says.
+type exchangeSim struct {
+	r       *rand.Rand
+	shared  *translation // nil: names are left alone
+	clients []*simClient
+	free    []*simServer
+	sent    int // messages from clients
+	trace   []string
+	tracing bool
+	failure string
+	seen    map[string]int // situations that came up
+}
+
+type simServer struct {
+	*modelServer
+	cache  *prepared.Cache
+	in     []modelMessage // on the way to it
+	async  int            // parameters and notifications it sent of its own accord
+	closed bool
+}
+
+type simClient struct {
+	rig
+	id      int
+	on      *simServer
+	direct  *modelServer
+	want    []modelMessage // what the direct server said and hasn't been matched
+	held    *modelMessage  // the message that was told to wait
+	flushed bool           // and a Flush was sent for it
+	quiesce bool           // nothing more is sent before all is answered
+	asked   bool           // our own query is under way
+	async   int            // notifications it got, counted like its server's
+	wiped   int
+	ignored int // Syncs that were taken for ignored
+}
+
+// syncs is the number of Syncs that are owed an answer.
+func (c *simClient) syncs() (n int) {
+	for i := c.head; i < len(c.queue); i++ {
+		if c.queue[i].kind == kindSync {
+			n++
+		}
+	}
+	return n
+}
+
+func newExchangeSim(seed uint64, translate, tracing bool) *exchangeSim {
+	s := &exchangeSim{r: rand.New(rand.NewPCG(seed, 1)), tracing: tracing, seen: map[string]int{}}
+	if translate {
+		s.shared = newTranslation()
+	}
+	for range 2 {
+		s.free = append(s.free, s.newServer())
+	}
+	for i := range 3 {
+		s.clients = append(s.clients, s.newClient(i))
+	}
+	return s
+}
+
+func (s *exchangeSim) newServer() *simServer {
+	srv := &simServer{modelServer: newModelServer()}
+	srv.lenient = s.shared != nil
+	if s.shared != nil {
+		srv.cache = prepared.NewCache(1 + s.r.IntN(4))
+	}
+	return srv
+}
+
+func (s *exchangeSim) newClient(id int) *simClient {
+	c := &simClient{id: id, direct: newModelServer()}
+	c.direct.lenient = s.shared != nil
+	c.names.translation = s.shared
+	return c
+}
+
+func (s *exchangeSim) chance(percent int) bool { return s.r.IntN(100) < percent }
+
+func (s *exchangeSim) note(format string, args ...any) {
+	if s.tracing {
+		s.trace = append(s.trace, fmt.Sprintf(format, args...))
+	}
+}
+
+func (s *exchangeSim) fail(format string, args ...any) {
+	if s.failure == "" {
+		s.failure = fmt.Sprintf(format, args...)
+	}
+}
+
+// run lets n messages pass and then brings everything to its end.
+func (s *exchangeSim) run(n int) {
+	for steps := 0; s.sent < n && s.failure == ""; steps++ {
+		s.step(s.clients[s.r.IntN(len(s.clients))], true)
+		if steps > 100*n {
+			s.fail("nothing moves any more")
+		}
+	}
+	for _, c := range s.clients {
+		for range 10_000 {
+			if c.on == nil || s.failure != "" {
+				break
+			}
+			s.step(c, false)
+		}
+		if c.on != nil && s.failure == "" {
+			if !s.unfinished(c) {
+				s.fail("client %d never came to an end", c.id)
+			}
+			c.on.closed = true
+			s.part(c)
+		}
+		c.names.names.Clear()
+	}
+	for _, srv := range s.free {
+		if srv.cache != nil {
+			srv.cache.Clear()
+		}
+	}
+	if s.shared != nil && s.shared.catalog.Len() != 0 && s.failure == "" {
+		s.fail("%d statements are still referred to", s.shared.catalog.Len())
+	}
+}
+
+// unfinished: the client is in the middle of something, as it might be when
+// the script ends, and all that can be answered has been.
+func (s *exchangeSim) unfinished(c *simClient) bool {
+	return !c.direct.free() && len(c.want) == 0 && len(c.on.in) == 0 && len(c.on.out) == 0
+}
+
+// step does one thing for a client: it sends a message, its server reads one,
+// or an answer of the server's is delivered.
+func (s *exchangeSim) step(c *simClient, sending bool) {
+	if c.on == nil && !s.lend(c, sending) {
+		return
+	}
+	srv := c.on
+	switch action := s.r.IntN(3); {
+	case action == 0 && (sending || c.held != nil):
+		s.clientSends(c)
+	case action == 1 && len(srv.in) > 0:
+		s.serverReads(srv)
+	case action == 2 && len(srv.out) > 0:
+		s.deliver(c)
+	case !sending && len(srv.in) == 0 && len(srv.out) == 0 && c.held == nil:
+		if len(srv.held) > 0 || c.isDue() || !c.direct.free() {
+			s.putIn(c, modelMessage{t: wire.Sync}) // the script ends in the middle of a batch
+			s.endOfScript(c)
+		}
+	}
+	if c.on == nil || s.failure != "" {
+		return
+	}
+	if wrong := c.verify(); wrong != "" {
+		s.fail("client %d: %s", c.id, wrong)
+	}
+	s.look(c)
+}
+
+// endOfScript has the client end what it is in the middle of.
+func (s *exchangeSim) endOfScript(c *simClient) {
+	if c.direct.copying != nil {
+		s.putIn(c, modelMessage{t: wire.CopyFail}, modelMessage{t: wire.Sync})
+	}
+	s.putIn(c, modelMessage{t: wire.Query, body: "rollback"})
+}
+
+// putIn sends messages, however long they are held.
+func (s *exchangeSim) putIn(c *simClient, list ...modelMessage) {
+	for _, msg := range list {
+		if c.on != nil && c.held == nil && s.failure == "" {
+			s.offer(c, msg)
+		}
+	}
+}
+
+func (s *exchangeSim) lend(c *simClient, sending bool) bool {
+	if len(s.free) == 0 || !sending || c.held != nil {
+		return false
+	}
+	i := s.r.IntN(len(s.free))
+	c.on = s.free[i]
+	s.free = slices.Delete(s.free, i, i+1)
+	var names *statements
+	if s.shared != nil {
+		c.names.cache = c.on.cache
+		names = &c.names
+	}
+	c.begin(names)
+	c.async = c.on.async
+	c.ignored, c.on.copySyncs, c.on.ignored = 0, 0, nil
+	s.note("client %d gets server %p", c.id, c.on)
+	if s.chance(20) {
+		c.ask()
+		c.asked = true
+		c.on.in = append(c.on.in, modelMessage{wire.Query, "set"})
+	}
+	return true
+}
+
+func (s *exchangeSim) clientSends(c *simClient) {
+	if c.quiesce && !c.copyIn && (!c.empty() || len(c.want) > 0) {
+		if s.chance(10) {
+			s.putIn(c, modelMessage{t: wire.Flush})
+		}
+		return
+	}
+	c.quiesce = false
+	if c.held == nil {
+		s.offer(c, s.nextMessage(c.direct))
+		return
+	}
+	msg := *c.held
+	c.held = nil
+	s.offer(c, msg)
+}
+
+// offer shows the exchange a message of the client's.
+func (s *exchangeSim) offer(c *simClient, msg modelMessage) {
+	if c.isDue() && s.chance(10) {
+		s.got(c, c.due(nil))
+	}
+	if msg.t == wire.Sync && c.copyIn {
+		c.ignored++
+	}
+	out, v := c.rig.client(msg.t, []byte(msg.body))
+	s.note("client %d: %c %.40q -> %d", c.id, msg.t, msg.body, v)
+	if v == hold {
+		s.seen["hold"]++
+		c.held = &msg
+		if !c.awaited() && !c.flushed {
+			c.flushed = true
+			c.on.in = append(c.on.in, modelMessage{t: wire.Flush})
+		}
+		if c.isDue() {
+			s.got(c, c.due(nil))
+		}
+		return
+	}
+	s.sent++
+	c.flushed = false
+	for _, m := range split(nil, out) {
+		c.on.in = append(c.on.in, m)
+	}
+	c.direct.read(msg)
+	c.want = append(append(c.want, c.direct.out...), c.direct.held...)
+	c.direct.out, c.direct.held = nil, nil
+	if c.direct.wiped != c.wiped && s.shared != nil {
+		c.wiped = c.direct.wiped
+		c.quiesce = true
+	}
+}
+
+// serverReads has a server take the next message on the way to it.
+func (s *exchangeSim) serverReads(srv *simServer) {
+	msg := srv.in[0]
+	srv.in = srv.in[1:]
+	s.note("server %p reads %c %.40q", srv, msg.t, msg.body)
+	srv.read(msg)
+	if s.chance(30) {
+		srv.flush() // its buffer is full
+	}
+	if s.chance(3) && !srv.dead {
+		t := []byte{wire.NotificationResponse, wire.NoticeResponse, wire.ParameterStatus}[s.r.IntN(3)]
+		srv.say(t, "async")
+		if t == wire.NotificationResponse {
+			srv.async++
+		}
+	}
+}
+
+// deliver shows the exchange what the server said next.
+func (s *exchangeSim) deliver(c *simClient) {
+	msg := c.on.out[0]
+	c.on.out = c.on.out[1:]
+	asking := c.asked
+	failed, ignored := c.copying && msg.t == wire.ErrorResponse, 0
+	syncs := c.syncs()
+	out, v := c.rig.server(msg.t, []byte(msg.body))
+	s.note("server %p: %c %.40q -> %d", c.on, msg.t, msg.body, v)
+	switch {
+	case v == broken, v == refused:
+		s.fail("client %d: %c %q from the server has verdict %d", c.id, msg.t, msg.body, v)
+		return
+	case v == drop && asking && msg.t == wire.ReadyForQuery:
+		c.asked = false
+	}
+	s.got(c, out)
+	if msg.t == wire.CopyInResponse {
+		c.ignored += syncs - c.syncs()
+	}
+	if failed {
+		ignored = c.on.ignored[0]
+		c.on.ignored = c.on.ignored[1:]
+	}
+	if failed && c.ignored > ignored {
+		// COPY has failed before a Sync that the exchange took for ignored. It
+		// can't know, and what the client is told from here on may be wrong. But
+		// the server mustn't be used again.
+		s.seen["in doubt"]++
+		if !c.doubt {
+			s.fail("client %d: a Sync is unaccounted for", c.id)
+		}
+		c.want = nil
+		c.on.closed = true
+		s.part(c)
+	}
+}
+
+// got compares what the client gets with what the direct server said.
+func (s *exchangeSim) got(c *simClient, b []byte) {
+	for _, m := range split(nil, b) {
+		if m.body == "async" {
+			if m.t == wire.NotificationResponse {
+				c.async++
+			}
+			continue
+		}
+		if m.t == wire.ErrorResponse {
+			if r := wire.ParseReport([]byte(m.body)); r.Code != "" {
+				m.body = r.Code // one of ours
+			}
+		}
+		if len(c.want) == 0 {
+			s.fail("client %d got %c %q, nothing was due", c.id, m.t, m.body)
+			return
+		}
+		if c.want[0] != m {
+			s.fail("client %d got %c %q, want %c %q", c.id, m.t, m.body, c.want[0].t, c.want[0].body)
+			return
+		}
+		c.want = c.want[1:]
+	}
+}
+
+// look checks what must hold when a server is free, and when nothing moves.
+func (s *exchangeSim) look(c *simClient) {
+	srv := c.on
+	if srv.dead && len(srv.out) == 0 {
+		s.seen["died"]++
+		if !c.direct.dead {
+			s.fail("client %d killed its server", c.id)
+		}
+		srv.closed = true
+		s.part(c)
+		return
+	}
+	if c.idle() {
+		for len(srv.in) > 0 { // what nobody answers may still be under way
+			s.serverReads(srv)
+		}
+		srv.flush()
+		for len(srv.out) > 0 && s.failure == "" && srv.out[0].body == "async" {
+			s.deliver(c)
+		}
+		s.whenFree(c)
+		return
+	}
+	if len(srv.in) == 0 && len(srv.out) == 0 && len(srv.held) == 0 && c.held == nil && c.direct.free() {
+		s.fail("client %d keeps a server for nothing", c.id)
+	}
+}
+
+func (s *exchangeSim) whenFree(c *simClient) {
+	srv := c.on
+	switch {
+	case s.failure != "":
+	case !srv.free() || len(srv.out) > 0:
+		s.fail("client %d: its server isn't free: %v", c.id, srv.out)
+	case len(c.want) > 0:
+		s.fail("client %d lacks %c %q", c.id, c.want[0].t, c.want[0].body)
+	case !c.direct.free():
+		s.fail("client %d: without the pooler it wouldn't be free", c.id)
+	case c.async != srv.async:
+		s.fail("client %d got %d notifications of %d", c.id, c.async, srv.async)
+	}
+	s.compareStatements(c)
+	if s.chance(70) && c.held == nil {
+		srv.closed = srv.closed || c.doubt
+		s.part(c)
+	}
+}
+
+// compareStatements holds what is noted of statements against what the servers
+// have.
+func (s *exchangeSim) compareStatements(c *simClient) {
+	if s.shared == nil || s.failure != "" {
+		return
+	}
+	named := 0
+	for name, query := range c.direct.statements {
+		if name == "" {
+			continue
+		}
+		named++
+		st, ok := c.names.names.Lookup([]byte(name))
+		if !ok {
+			s.fail("client %d: %q is forgotten", c.id, name)
+			return
+		}
+		if parse := string(st.AppendParse(nil)); !strings.Contains(parse, "\x00"+query+"\x00") {
+			s.fail("client %d: %q stands for %q, want %q", c.id, name, parse, query)
+		}
+		if has, ok := c.on.statements[st.Name()]; c.names.cache.Has(st) && (!ok || has != query) {
+			s.fail("client %d: the server's %s is %q, want %q", c.id, st.Name(), has, query)
+		}
+	}
+	have := len(c.on.statements)
+	if _, ok := c.on.statements[""]; ok {
+		have--
+	}
+	if n := c.names.names.Len(); n != named {
+		s.fail("client %d has %d names, want %d", c.id, n, named)
+	}
+	if n := c.names.cache.Len(); n != have {
+		s.fail("%d statements are noted of server %p, it has %d", n, c.on, have)
+	}
+}
+
+// part ends a conversation. A server that is closed is replaced, and its client
+// with it if it died of the client's doing.
+func (s *exchangeSim) part(c *simClient) {
+	srv := c.on
+	s.note("client %d parts from server %p, closed %v", c.id, srv, srv.closed)
+	whole := c.idle() && c.held == nil
+	c.end()
+	c.on, c.asked, c.names.cache = nil, false, nil
+	// What nobody translates belongs to the server.
+	delete(c.direct.statements, "")
+	delete(srv.statements, "")
+	if s.shared == nil {
+		clear(c.direct.statements)
+		clear(srv.statements)
+	}
+	if srv.closed {
+		if srv.cache != nil {
+			srv.cache.Clear()
+		}
+		srv = s.newServer()
+	}
+	s.free = append(s.free, srv)
+	if !whole {
+		c.names.names.Clear()
+		*c = *s.newClient(c.id)
+	}
+}
+
+// simulate runs one seed and fails the test with the end of its story.
+func simulate(t *testing.T, seed uint64, n int, seen map[string]int) (sent int) {
+	translate := seed%4 != 0
+	s := newExchangeSim(seed, translate, false)
+	s.run(n)
+	for k, v := range s.seen {
+		seen[k] += v
+	}
+	if s.failure != "" {
+		s = newExchangeSim(seed, translate, true)
+		s.run(n)
+		t.Fatalf("CARPOOL_SEED=%d: %s\n%s", seed, s.failure, strings.Join(s.trace[max(0, len(s.trace)-120):], "\n"))
+	}
+	return s.sent
+}
+
+// CARPOOL_SEED runs one seed, CARPOOL_SIM_SECONDS goes on for so long.
+func TestExchangeSimulation(t *testing.T) {
+	const perSeed = 400
+	seen := map[string]int{}
+	if v := os.Getenv("CARPOOL_SEED"); v != "" {
+		seed, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		simulate(t, seed, perSeed, seen)
+		return
+	}
+	budget := 6 * time.Second
+	if v, err := strconv.Atoi(os.Getenv("CARPOOL_SIM_SECONDS")); err == nil {
+		budget = time.Duration(v) * time.Second
+	}
+	first := uint64(time.Now().UnixNano())
+	start, sent, seeds := time.Now(), 0, uint64(0)
+	for ; time.Since(start) < budget; seeds++ {
+		sent += simulate(t, first+seeds, perSeed, seen)
+	}
+	t.Logf("%d messages from %d seeds beginning with %d: %v", sent, seeds, first, seen)
+	for _, k := range []string{"hold", "in doubt", "died"} {
+		if seen[k] == 0 {
+			t.Errorf("%q never came up", k)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package proxy
+
+import (
+	"carpool/proxy/prepared"
+	"carpool/proxy/wire"
+)
+
+// pending is one answer that the server owes, or that is made up in its place.
+type pending struct {
+	kind      kind
+	treatment treatment
+	// refusal says what a substituted error tells the client.
+	refusal refusal
+	// renamed: the message went out with one of our statement names.
+	renamed bool
+	// void: what was noted when it was sent has been overtaken, and must not
+	// be taken back.
+	void bool
+	// statement is what a Parse prepares or a Close closes; the entry holds a
+	// reference to it.
+	statement *prepared.Statement
+	// name is what the client calls the statement; empty where it doesn't know.
+	name string
+}
+
+// kind is the sort of message that an answer is owed to.
+type kind uint8
+
+const (
+	kindQuery    kind = iota + 1 // Query: everything up to ReadyForQuery
+	kindFunction                 // FunctionCall: likewise
+	kindSync
+	kindParse
+	kindBind
+	kindDescribe
+	kindExecute
+	kindClose
+	kindCopyEnd // CopyDone or CopyFail sent before COPY was known to have begun
+)
+
+// command reports whether what is asked for may be COPY.
+func (k kind) command() bool { return k == kindQuery || k == kindExecute }
+
+// treatment is what becomes of an answer.
+type treatment uint8
+
+const (
+	passOn     treatment = iota // the client gets it
+	swallow                     // the request was ours, and so is the answer
+	makeUp                      // nothing was sent; the client is answered from here
+	substitute                  // the request is bound to fail; our error replaces the server's
+)
+
+// verdict is what becomes of the answers to p.
+func (p *pending) verdict() verdict {
+	if p.treatment == passOn {
+		return forward
+	}
+	return drop
+}
+
+// owed is the queue of the answers that a server owes, the first one first. It
+// counts what would otherwise have to be looked for.
+type owed struct {
+	queue []pending
+	head  int
+
+	// commands counts entries that may turn out to be COPY.
+	commands int
+	// changes counts entries with a statement, which change what is known of
+	// names or of the server's cache, that were sent since the last Sync, and
+	// unsettled those that were sent before it. The two kinds differ in this: an
+	// error that takes back the former takes everything that relied on them
+	// along, since the server skips it, too.
+	changes   int
+	unsettled int
+}
+
+// maxPending is how many answers may be owed at once, give or take the few
+// that one message leads to. A client that asks for more in one go waits until
+// some have come; that is back-pressure, no error.
+const maxPending = 1 << 14
+
+// empty reports whether nothing is owed.
+func (o *owed) empty() bool { return o.head == len(o.queue) }
+
+// full reports whether as many answers are owed as may be.
+func (o *owed) full() bool { return len(o.queue)-o.head >= maxPending }
+
+// front is what is owed next, or nil. It is good until the queue changes.
+func (o *owed) front() *pending {
+	if o.empty() {
+		return nil
+	}
+	return &o.queue[o.head]
+}
+
+func (o *owed) push(p pending) {
+	o.rewind()
+	switch {
+	case p.kind.command():
+		o.commands++
+	case p.kind == kindSync:
+		o.unsettled, o.changes = o.unsettled+o.changes, 0
+	case p.statement != nil:
+		o.changes++
+	}
+	o.queue = append(o.queue, p)
+}
+
+func (o *owed) pop() {
+	o.settle(o.head)
+	o.head++
+	o.rewind()
+}
+
+// rewind reuses the queue's memory from its beginning: when it is empty, or
+// when more than half of a large one is behind the head, which a client that
+// never lets it run dry would otherwise make grow for ever.
+func (o *owed) rewind() {
+	switch {
+	case o.empty():
+		o.queue, o.head = o.queue[:0], 0
+	case o.head >= maxPending/2 && o.head > len(o.queue)/2:
+		n := copy(o.queue, o.queue[o.head:])
+		clear(o.queue[n:])
+		o.queue, o.head = o.queue[:n], 0
+	}
+}
+
+// settle gives up what entry i holds. Entries are settled from the front on,
+// or, if they are taken back, a whole batch at a time.
+func (o *owed) settle(i int) {
+	p := &o.queue[i]
+	if p.kind.command() {
+		o.commands--
+	}
+	if p.statement != nil {
+		if o.unsettled > 0 {
+			o.unsettled--
+		} else {
+			o.changes--
+		}
+		p.statement.Release()
+	}
+	*p = pending{}
+}
+
+// batchEnd is the place of the first Sync in the queue, or its end.
+func (o *owed) batchEnd() int {
+	for i := o.head; i < len(o.queue); i++ {
+		if o.queue[i].kind == kindSync {
+			return i
+		}
+	}
+	return len(o.queue)
+}
+
+// awaited reports whether the server will answer something without being sent
+// more: a command whose answer ends in ReadyForQuery is outstanding.
+func (o *owed) awaited() bool {
+	for i := o.head; i < len(o.queue); i++ {
+		switch o.queue[i].kind {
+		case kindQuery, kindFunction, kindSync:
+			return true
+		}
+	}
+	return false
+}
+
+// isDue reports whether due would do anything.
+func (o *owed) isDue() bool {
+	return !o.empty() && o.queue[o.head].treatment == makeUp
+}
+
+// due appends the answers that are made up and whose turn has come.
+func (o *owed) due(dst []byte) []byte {
+	for o.isDue() {
+		switch o.queue[o.head].kind {
+		case kindParse:
+			dst = wire.AppendEmpty(dst, wire.ParseComplete)
+		case kindClose:
+			dst = wire.AppendEmpty(dst, wire.CloseComplete)
+		}
+		o.pop()
+	}
+	return dst
+}
+
+// refusalDue is the error of ours that an error of the server's, should it come
+// now, is replaced by.
+func (o *owed) refusalDue() (refusal, string) {
+	if p := o.front(); p != nil && p.treatment == substitute {
+		return p.refusal, p.name
+	}
+	return 0, ""
+}
