@@ -139,8 +139,8 @@ func listenTCP(addr netip.AddrPort, c *config.Config) (socket, error) {
 	if err := unix.Listen(fd, c.ListenBacklog); err != nil {
 		return fail("listen", err)
 	}
-	if bound, err := unix.Getsockname(fd); err == nil {
-		addr = peerOf(bound).addr
+	if addr.Port() == 0 {
+		addr = chosenPort(fd, addr)
 	}
 	return socket{fd: fd, addr: addr.String()}, nil
 }
@@ -159,6 +159,17 @@ func sockaddr(addr netip.AddrPort) (domain int, sa unix.Sockaddr) {
 		return unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
 	}
 	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
+}
+
+// chosenPort is addr with the port that the kernel has chosen for it.
+func chosenPort(fd int, addr netip.AddrPort) netip.AddrPort {
+	switch bound, _ := unix.Getsockname(fd); a := bound.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(addr.Addr(), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(addr.Addr(), uint16(a.Port))
+	}
+	return addr
 }
 
 func newSocket(domain int) (int, error) {

@@ -3,8 +3,6 @@ package proxy
 import (
 	"net/netip"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // peer is where a client comes from: a TCP address, or a Unix socket.
@@ -13,15 +11,8 @@ type peer struct {
 	unix bool
 }
 
-func peerOf(sa unix.Sockaddr) peer {
-	switch a := sa.(type) {
-	case *unix.SockaddrInet4:
-		return peer{addr: netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))}
-	case *unix.SockaddrInet6:
-		return peer{addr: netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))}
-	}
-	return peer{unix: true}
-}
+// peerAt is the client at an address, which isn't valid for a Unix socket.
+func peerAt(addr netip.AddrPort) peer { return peer{addr: addr, unix: !addr.IsValid()} }
 
 // String is the address as logs and the console show it.
 func (p peer) String() string {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -302,9 +303,9 @@ func (p *Proxy) leastBusy() *worker {
 }
 
 // Accept implements reactor.Acceptor.
-func (p *Proxy) Accept(_ *reactor.Listener, fd int, from unix.Sockaddr) {
+func (p *Proxy) Accept(_ *reactor.Listener, fd int, from netip.AddrPort) {
 	p.counters.accepted.Add(1)
-	peer := peerOf(from)
+	peer := peerAt(from)
 	w := p.workers[int(p.next.Add(1))%len(p.workers)]
 	a := accepted{p, w, fd, peer}
 	if w == p.workers[0] {

@@ -222,16 +222,15 @@ func (s *session) beginCollecting(p *splice, h wire.Header) bool {
 		s.reject(messageTooLong("max_parse_size", limit))
 		return false
 	}
-	s.collected = append(make([]byte, 0, h.Size()), p.rest()...)
+	s.collected = append([]byte(nil), p.rest()...) // it grows with what comes, not with what is claimed
 	p.cut(len(p.rest()))
 	return false
 }
 
 // collect gathers more of the message and, when it is whole, deals with it.
 func (s *session) collect(b []byte) (used int) {
-	want := cap(s.collected)
 	h, _, _ := wire.ParseHeader(s.collected)
-	want = min(want, h.Size())
+	want := h.Size()
 	used = min(len(b), want-len(s.collected))
 	s.collected = append(s.collected, b[:used]...)
 	if len(s.collected) < want {

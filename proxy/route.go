@@ -117,9 +117,19 @@ func (p *Proxy) closeIdleRoutes() {
 		case now-r.idleSince >= limit:
 			p.pools.Remove(r.pool)
 			delete(p.routes, key)
-			delete(p.databases, r.database)
+			p.forgetDatabaseLocked(r.database)
 		}
 	}
+}
+
+// forgetDatabaseLocked forgets a database's limits once no route leads to it.
+func (p *Proxy) forgetDatabaseLocked(name string) {
+	for key := range p.routes {
+		if key.database == name {
+			return
+		}
+	}
+	delete(p.databases, name)
 }
 
 func (p *Proxy) openRoute(d *config.Database, user string) *route {

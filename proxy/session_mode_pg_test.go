@@ -99,6 +99,7 @@ func TestServersAreSharedByEqualParameters(t *testing.T) {
 		k.query("set work_mem = '99MB'")
 		k.say(&pgproto3.Terminate{})
 		k.ended()
+		eventually(t, "the server to be free again", func() bool { return p.Pools()[0].Pool.Leased == 0 })
 		return k.pid, workMem
 	}
 	plain, _ := session()

@@ -66,7 +66,7 @@ func TestTimeLimits(t *testing.T) {
 // A limit on idleness must not end a client that works.
 func TestTimeLimitsLeaveActiveClientsAlone(t *testing.T) {
 	for _, mode := range []string{"transaction", "session"} {
-		p := startPooler(t, "pool_mode = "+mode+"\nquery_timeout = 0.4\nidle_transaction_timeout = 0.4\nclient_idle_timeout = 0.4")
+		p := startPooler(t, "pool_mode = "+mode+"\nquery_timeout = 0.4\ntransaction_timeout = 0.4\nidle_transaction_timeout = 0.4\nclient_idle_timeout = 0.4")
 		c := p.enter("app", "app")
 		for range 5 {
 			c.answer("select pg_sleep(0.15)::text || 'x'")

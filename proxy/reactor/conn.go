@@ -233,6 +233,9 @@ func (c *Conn) Close() {
 		return
 	}
 	c.push()
+	if !c.has(isCarried) {
+		c.loop.poller.forget(int(c.fd))
+	}
 	_ = unix.Close(c.release())
 }
 
@@ -243,8 +246,6 @@ func (c *Conn) release() (fd int) {
 	l := c.loop
 	if c.has(isCarried) {
 		l.carrier.drop(c)
-	} else {
-		_ = l.poller.remove(int(c.fd))
 	}
 	l.dropSlot(c.id)
 	l.conns.Add(-1)
@@ -282,6 +283,9 @@ func (c *Conn) Detach() (fd int, layer *TLS, ok bool) {
 	}
 	if c.has(isCarried) && !c.loop.carrier.part(c) {
 		return -1, nil, false
+	}
+	if !c.has(isCarried) {
+		_ = c.loop.poller.remove(int(c.fd))
 	}
 	return c.release(), layer, true
 }

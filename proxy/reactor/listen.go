@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +19,9 @@ const (
 
 // Acceptor is told of new connections, on the loop's goroutine.
 type Acceptor interface {
-	// Accept owns fd, a non-blocking socket, from here on.
-	Accept(ln *Listener, fd int, peer unix.Sockaddr)
+	// Accept owns fd, a non-blocking socket, from here on. peer isn't valid for
+	// a Unix socket.
+	Accept(ln *Listener, fd int, peer netip.AddrPort)
 	// AcceptFailed is told why no connection can be taken in for the moment.
 	AcceptFailed(ln *Listener, err error)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
@@ -14,12 +15,12 @@ import (
 
 // doorman accepts everything.
 type doorman struct {
-	accept func(ln *Listener, fd int, peer unix.Sockaddr)
+	accept func(ln *Listener, fd int, peer netip.AddrPort)
 	failed func(err error)
 }
 
-func (d *doorman) Accept(ln *Listener, fd int, peer unix.Sockaddr) { d.accept(ln, fd, peer) }
-func (d *doorman) AcceptFailed(_ *Listener, err error)             { d.failed(err) }
+func (d *doorman) Accept(ln *Listener, fd int, peer netip.AddrPort) { d.accept(ln, fd, peer) }
+func (d *doorman) AcceptFailed(_ *Listener, err error)              { d.failed(err) }
 
 // listenOn returns a listening socket.
 func listenOn(t testing.TB) (fd int, addr string) {
@@ -63,8 +64,8 @@ func TestListen(t *testing.T) {
 		p.eof = func(c *Conn) { c.Close() }
 		ports := map[int]bool{}
 		d := &doorman{failed: func(err error) { t.Error(err) }}
-		d.accept = func(_ *Listener, fd int, peer unix.Sockaddr) {
-			ports[peer.(*unix.SockaddrInet4).Port] = true
+		d.accept = func(_ *Listener, fd int, peer netip.AddrPort) {
+			ports[int(peer.Port())] = true
 			if err := l.Attach(new(Conn), fd, p); err != nil {
 				t.Error(err)
 			}
@@ -110,7 +111,7 @@ func TestListenerClosesInAccept(t *testing.T) {
 		}
 		accepted := make(chan int, 3)
 		d := &doorman{failed: func(err error) { t.Error(err) }}
-		d.accept = func(ln *Listener, fd int, _ unix.Sockaddr) {
+		d.accept = func(ln *Listener, fd int, _ netip.AddrPort) {
 			ln.Close()
 			_ = unix.Close(fd)
 			accepted <- fd
@@ -239,7 +240,7 @@ func runShortOfDescriptors() int {
 	p.data = func(c *Conn, b []byte) int { c.Send(b); return len(b) }
 	p.eof = func(c *Conn) { c.Close() }
 	d := &doorman{}
-	d.accept = func(_ *Listener, fd int, _ unix.Sockaddr) {
+	d.accept = func(_ *Listener, fd int, _ netip.AddrPort) {
 		if err := l.Attach(new(Conn), fd, p); err != nil {
 			fmt.Println(err)
 		}

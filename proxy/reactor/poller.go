@@ -29,6 +29,8 @@ type poller interface {
 	add(fd int, id uint64, want interest) error
 	modify(fd int, id uint64, want interest) error
 	remove(fd int) error
+	// forget is remove for a descriptor that is closed next.
+	forget(fd int)
 	// wait looks for events, and blocks until one, wake or the timeout
 	// (negative: none) if there are none and l.doze permits it. Then it calls
 	// l.woke once and l.event for each.

@@ -89,6 +89,12 @@ func (p *kqueue) modify(fd int, _ uint64, want interest) error {
 	return nil
 }
 
+// forget leaves the filters to the kernel, which drops what is closed.
+func (p *kqueue) forget(fd int) {
+	delete(p.ids, fd)
+	delete(p.want, fd)
+}
+
 func (p *kqueue) remove(fd int) error {
 	err := p.modify(fd, 0, 0)
 	delete(p.ids, fd)

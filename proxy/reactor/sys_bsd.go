@@ -5,6 +5,7 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,16 +31,23 @@ func asErrno(err error) unix.Errno {
 	return unix.EIO
 }
 
-// accept returns a connection that is waiting, non-blocking and closed on exec.
-func accept(fd int) (int, unix.Sockaddr, error) {
+// accept returns a connection that is waiting, non-blocking and closed on exec,
+// and the address of its peer, which isn't valid for a Unix socket.
+func accept(fd int) (int, netip.AddrPort, error) {
 	conn, sa, err := unix.Accept(fd)
 	if err != nil {
-		return -1, nil, err
+		return -1, netip.AddrPort{}, err
 	}
 	unix.CloseOnExec(conn)
 	if err := unix.SetNonblock(conn, true); err != nil {
 		_ = unix.Close(conn)
-		return -1, nil, fmt.Errorf("making a connection non-blocking: %w", err)
+		return -1, netip.AddrPort{}, fmt.Errorf("making a connection non-blocking: %w", err)
 	}
-	return conn, sa, nil
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return conn, netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), nil
+	case *unix.SockaddrInet6:
+		return conn, netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), nil
+	}
+	return conn, netip.AddrPort{}, nil
 }

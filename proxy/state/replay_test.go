@@ -36,6 +36,8 @@ func TestAppendReplay(t *testing.T) {
 		{"the same but for case", []string{"TimeZone", "UTC"}, []string{"timezone", "utc"}, ""},
 		{"case that means something", []string{"application_name", "A"}, []string{"application_name", "a"}, `SET "application_name" TO 'a';`},
 		{"differing", []string{"TimeZone", "UTC"}, []string{"TimeZone", "GMT"}, `SET "TimeZone" TO 'GMT';`},
+		{"style without order", []string{"DateStyle", "SQL, DMY"}, []string{"DateStyle", "ISO"}, `RESET "DateStyle";SET "DateStyle" TO 'ISO';`},
+		{"style and order", []string{"DateStyle", "SQL, DMY"}, []string{"DateStyle", "ISO, YMD"}, `SET "DateStyle" TO 'ISO, YMD';`},
 		{"not there yet", nil, []string{"a.b", "1"}, `SET "a"."b" TO '1';`},
 		{"not wanted", []string{"DateStyle", "ISO", "TimeZone", "UTC"}, []string{"TimeZone", "UTC"}, `RESET "DateStyle";`},
 		{
