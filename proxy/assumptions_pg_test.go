@@ -126,7 +126,7 @@ func TestPostgresCancelsBeforeItHangsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer canceler.Close()
-	k.until("D") // it has begun
+	k.until("T") // it has begun
 	_ = canceler.SetDeadline(time.Now().Add(talkerPatience))
 	if _, err := canceler.Write(wire.AppendCancelRequest(nil, pid, secret)); err != nil {
 		t.Fatal(err)

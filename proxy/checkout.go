@@ -124,8 +124,7 @@ func (s *session) begin() {
 		}
 	}
 	if !s.private && srv.params != s.params {
-		s.prime(srv)
-		if s.unverified {
+		if s.prime(srv) && s.untried != nil {
 			s.pauseFor(statePriming)
 			return
 		}
@@ -139,19 +138,20 @@ func (s *session) activate() {
 }
 
 // prime gives the server the client's parameters, ahead of the client's own
-// bytes. The answer is swallowed.
-func (s *session) prime(srv *server) {
+// bytes, and reports whether there was anything to give. The answer is
+// swallowed.
+func (s *session) prime(srv *server) bool {
 	out := state.AppendReplay(s.w.toServer[:0], srv.params, s.params)
 	if len(out) == 0 {
 		srv.params = s.params
-		return
+		return false
 	}
 	s.route.count(s.w).replays.Add(1)
 	srv.replaying = true
-	s.asked = s.params
 	s.exchange.ask()
 	srv.conn.Send(out)
 	s.w.toServer = reuse(out)
+	return true
 }
 
 // replayed goes on when the server has answered all of what prime sent.
@@ -173,9 +173,8 @@ func (s *session) replayed(srv *server) {
 		s.reject(*refusal)
 		return
 	}
-	s.unverified = false
-	s.proxy.verified.add(s.asked, s.params)
-	s.asked = nil
+	s.untried.welcome.granted(s.untried.wanted, s.params)
+	s.untried = nil
 	s.activate()
 }
 

@@ -42,7 +42,7 @@ func (s *session) openConsole() {
 	}
 	s.console = p.console.Open(user, admin)
 	p.keys.add(s, 0, s.login.identity.ProtocolMinor)
-	s.client.Send(startup.AppendWelcome(nil, p.console.Parameters(), s.key.pid, s.key.bytes()))
+	s.client.Send(startup.AppendWelcome(nil, appendStatuses(nil, p.console.Parameters(), nil), s.key.pid, s.key.bytes()))
 	s.login = nil
 	s.become(stateConsole)
 }

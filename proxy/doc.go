@@ -14,7 +14,8 @@
 //     set ahead of the client's own bytes.
 //  4. relay.go and answer.go: bytes go both ways. exchange.go decides for every
 //     message, by its header, what it means for the conversation; statements.go
-//     translates the names of prepared statements. A peer that doesn't take its
+//     translates the names of prepared statements, and unnamed.go looks after the
+//     statement without a name. A peer that doesn't take its
 //     bytes stops the one that sends them.
 //  5. When the server owes nothing and is outside a transaction, it goes back
 //     to the pool (server.go), reset first if need be.

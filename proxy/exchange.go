@@ -181,8 +181,13 @@ func (x *exchange) server(t byte, body []byte) verdict {
 		}
 		return forward
 	}
-	if p == nil || p.treatment == substitute {
+	switch {
+	case p == nil:
+		return broken
+	case p.treatment == substitute:
 		return broken // what is bound to fail mustn't succeed
+	case x.copying && t != wire.CommandComplete:
+		return broken
 	}
 	return x.serverAnswer(p, t, body)
 }
@@ -211,7 +216,7 @@ func (x *exchange) serverAnswer(p *pending, t byte, body []byte) verdict {
 	case wire.DataRow, wire.CopyOutResponse, wire.CopyBothResponse, wire.CopyData, wire.CopyDone:
 		return treated.when(command)
 	case wire.CopyInResponse:
-		if !command || x.copying || p.treatment == swallow {
+		if !command || p.treatment == swallow {
 			return broken
 		}
 		x.copyBegins()
@@ -295,14 +300,14 @@ func (x *exchange) abandonBatch() {
 
 func (x *exchange) serverReady(p *pending, body []byte) verdict {
 	status, ok := wire.ParseReadyForQuery(body)
-	if !ok {
+	if !ok || x.copying {
 		return broken
 	}
 	switch {
 	case p != nil && (p.kind == kindQuery || p.kind == kindFunction || p.kind == kindSync):
 		v := p.verdict()
 		x.pop()
-		x.status, x.copying, x.copyIn = status, false, false
+		x.status = status
 		return v
 	case p == nil && x.stray:
 		x.stray, x.doubt = false, true

@@ -78,7 +78,7 @@ func TestExchangeFindsTheServerOutOfStep(t *testing.T) {
 	tests := []struct{ name, script, legal string }{
 		{"nothing is owed", "", ""},
 		{"Query", ">Q=Q", "TDCIGHWdcZ"},
-		{"COPY in Query", ">Q=Q <G=G", "TDCIHWdcZ"},
+		{"COPY in Query", ">Q=Q <G=G", "C"},
 		{"FunctionCall", ">F=F", "VZ"},
 		{"Sync", ">S=S", "Z"},
 		{"Parse", ">P=P", "1"},
@@ -146,8 +146,8 @@ func TestExchangeDoubtsAfterFailedCopy(t *testing.T) {
 	}
 }
 
-// However much a client asks for in one go, what is noted of it is bounded,
-// and whatever makes it wait ends by the server's answering.
+// However much a client asks for in one go, what is noted of it is bounded. Data
+// of COPY leaves nothing to note.
 func TestExchangeHoldsBackWhatIsTooMuch(t *testing.T) {
 	for _, m := range []byte("QFSPBDEC") {
 		r := newRig(0)

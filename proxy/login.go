@@ -1,13 +1,9 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
 	"time"
 
 	"carpool/config"
@@ -17,8 +13,6 @@ import (
 	"carpool/proxy/startup"
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
-
-	"golang.org/x/sys/unix"
 )
 
 // login is what a session needs until its client is let in.
@@ -244,141 +238,6 @@ func (s *session) applicationName(name string) string {
 		name += " - " + s.peer.String()
 	}
 	return name[:min(len(name), startup.MaxName)]
-}
-
-// welcomeAs lets a client in with what servers of its route are known to
-// report, without a server.
-func (s *session) welcomeAs(w *welcome) {
-	wanted := s.params
-	s.params = s.overlay(w.base, wanted)
-	if wanted.Len() > 0 {
-		if accepted, ok := s.proxy.verified.find(s.params); ok {
-			s.params = accepted
-		} else {
-			s.unverified = true
-		}
-	}
-	s.proxy.keys.add(s, 0, s.login.identity.ProtocolMinor)
-	s.sendWelcome(w.reported)
-	s.become(stateIdle)
-}
-
-// overlay is base with what the client wants instead.
-func (s *session) overlay(base, wanted *state.Params) *state.Params {
-	params := base
-	for p := range wanted.All() {
-		if next, ok := s.proxy.params.With(params, p.Name, p.Value); ok {
-			params = next
-		}
-	}
-	return params
-}
-
-// welcomeFrom lets a client in with what the server at hand reports. A client
-// that doesn't keep it gives it back at once.
-func (s *session) welcomeFrom(srv *server) {
-	if !s.private {
-		w := s.route.welcome.Load()
-		srv := s.unlink()
-		s.welcomeAs(w)
-		srv.giveBack(false)
-		s.client.Resume()
-		return
-	}
-	s.params = srv.params
-	s.proxy.keys.add(s, srv.up.PID, s.login.identity.ProtocolMinor)
-	s.sendWelcome(srv.up.Params)
-}
-
-// sendWelcome sends everything up to the first ReadyForQuery.
-func (s *session) sendWelcome(reported []wire.Param) {
-	list := make([]wire.Param, 0, len(reported))
-	for _, p := range reported {
-		if value, ok := s.params.Value(p.Name); ok {
-			p.Value = value
-		}
-		list = append(list, p)
-	}
-	s.client.Send(startup.AppendWelcome(s.w.toClient[:0], list, s.key.pid, s.key.bytes()))
-	if s.proxy.config.LogConnections {
-		id := &s.login.identity
-		s.log().Info("login", slog.String("requested", id.Database), slog.Bool("tls", id.Secure))
-	}
-	s.login = nil
-}
-
-// shakeHands takes the socket off the loop and lets a goroutine do the TLS
-// handshake on it. prefix is what was read of it already.
-func (s *session) shakeHands(prefix []byte) {
-	s.client.Pause()
-	// The loop may still be using the connection's buffers: detach it when
-	// this round is over.
-	s.w.Post(reactor.TaskFunc(func() { s.detachForTLS(prefix) }))
-}
-
-func (s *session) detachForTLS(prefix []byte) {
-	if s.state != stateLogin {
-		return
-	}
-	fd, _, ok := s.client.Detach()
-	if !ok {
-		s.clientGone("received unencrypted data after SSL request")
-		return
-	}
-	ctx, stop := context.WithCancel(s.proxy.ctx)
-	s.login.stop = stop
-	s.proxy.spawn(func(context.Context) {
-		defer stop()
-		layer, err := handshake(ctx, fd, prefix, s.proxy.clientTLS.Load())
-		if !s.w.Post(reactor.TaskFunc(func() { s.secured(fd, layer, err) })) {
-			_ = unix.Close(fd)
-		}
-	})
-}
-
-// handshake is the server's side of a TLS handshake on a descriptor that no
-// loop has. The descriptor stays open whatever comes of it.
-func handshake(ctx context.Context, fd int, prefix []byte, cfg *tls.Config) (*reactor.TLS, error) {
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("duplicating a socket: %w", err)
-	}
-	file := os.NewFile(uintptr(dup), "client")
-	raw, err := net.FileConn(file)
-	_ = file.Close()
-	if err != nil {
-		return nil, fmt.Errorf("handing a socket to TLS: %w", err)
-	}
-	defer raw.Close() //nolint:errcheck // a duplicate
-	feed := &reactor.Feed{Raw: raw, Prefix: prefix}
-	conn := tls.Server(feed, cfg)
-	// HandshakeContext would only close the feed, which ends no read.
-	release := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
-	defer release()
-	if err := conn.Handshake(); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", cmp.Or(ctx.Err(), err))
-	}
-	feed.Switch()
-	return &reactor.TLS{Conn: conn, Feed: feed}, nil
-}
-
-// secured goes on with the login after the handshake.
-func (s *session) secured(fd int, layer *reactor.TLS, err error) {
-	if s.state != stateLogin {
-		_ = unix.Close(fd)
-		return
-	}
-	s.login.stop = nil
-	if err == nil {
-		err = s.w.AttachTLS(&s.client, fd, s, *layer)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		s.proxy.log.Debug("client's TLS handshake didn't succeed", "client", s.peer.String(), "error", err)
-		s.leave(abandoned)
-		return
-	}
-	s.loginEvent(s.login.machine.Secured(layer.Conn.ConnectionState().NegotiatedProtocol))
 }
 
 // enterRoute takes a place in the route, if the limits allow one more client.

@@ -64,7 +64,6 @@ type Proxy struct {
 
 	// Safe for concurrent use.
 	params    state.Interner
-	verified  verified
 	keys      cancelKeys
 	counters  processCounters
 	clientTLS atomic.Pointer[tls.Config]

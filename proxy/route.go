@@ -46,13 +46,6 @@ type route struct {
 	variants map[pool.Variant]*variant
 }
 
-// welcome is what servers of a route report at login, for clients that don't
-// wait for a server of their own.
-type welcome struct {
-	reported []wire.Param
-	base     *state.Params // those that a client can change
-}
-
 // tenant is a database or a user, with limits over all its routes.
 type tenant struct {
 	name       string
@@ -347,7 +340,7 @@ func (r *route) enlist(up *upstream.Conn, private *state.Params) (*server, error
 		srv.cache = prepared.NewCache(r.cacheSize)
 	}
 	if private == nil {
-		r.welcome.Store(&welcome{reported: up.Params, base: base})
+		r.refreshWelcome(up.Params, base)
 	}
 	if p.config.LogConnections {
 		p.log.Info("new connection to server", "server", up.Host.String(), "database", r.database, "user", r.user, "pid", up.PID)

@@ -43,7 +43,7 @@ type session struct {
 	names    statements
 	unnamed  unnamed
 	params   *state.Params
-	asked    *state.Params // params as they were when the server was asked for them
+	untried  *untried // what params were asked for with, until a server has granted them
 	timer    reactor.Timer
 
 	since       time.Duration // when the state began
@@ -58,7 +58,6 @@ type session struct {
 	bodyDrop   bool // they are not for the server
 	holding    bool // the client's next message waits for the server's progress
 	clogged    bool // the client's next message waits until it has taken more answers
-	unverified bool // no server has accepted params yet
 	failing    bool // the message at the front is to be answered with an error
 	skipping   bool // without a server: everything up to Sync is to be dropped
 	halfClosed bool // the client has ended its sending side but may still read

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"carpool/bench/pgserver"
+	"carpool/proxy/reactor"
 	"carpool/proxy/wire"
 
 	"github.com/jackc/pgx/v5"
@@ -357,6 +358,43 @@ func TestHalfClosedSlowReaderGetsEverything(t *testing.T) {
 	}
 	if n != rows {
 		t.Errorf("%d rows came, want %d", n, rows)
+	}
+}
+
+// untaken is how many bytes the proxy keeps for its clients altogether.
+func (p *pooler) untaken() int {
+	sum := make(chan int)
+	for _, w := range p.workers {
+		w.Post(reactor.TaskFunc(func() {
+			n := 0
+			w.each(func(s *session) { n += s.client.Buffered() })
+			sum <- n
+		}))
+	}
+	total := 0
+	for range p.workers {
+		total += <-sum
+	}
+	return total
+}
+
+// So does one whose answers are complete, but haven't all been taken when it
+// closes its sending side.
+func TestHalfClosedIdleClientGetsWhatIsLeft(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	k := talk(t, p.address())
+	asked := int64(0)
+	for p.untaken() == 0 {
+		k.say(simple("select repeat('x', 20000)"))
+		asked++
+		eventually(t, "the answer", func() bool { return p.Pools()[0].Traffic.Queries == asked })
+	}
+	if err := k.conn.(halfCloser).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	p.settle(t)
+	if got := int64(len(values(k.ended()))); got != asked {
+		t.Errorf("%d answers came, want %d", got, asked)
 	}
 }
 
