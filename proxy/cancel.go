@@ -99,7 +99,6 @@ func (c *cancelKeys) find(pid uint32, secret []byte) *session {
 type cancelRequest struct {
 	from   *session // the connection that brought it
 	target *session
-	done   chan struct{}
 	back   bool
 }
 

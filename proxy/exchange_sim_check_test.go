@@ -137,3 +137,13 @@ func (s *exchangeSim) count(c *simClient, msg modelMessage, v verdict, size int)
 		s.seen["evicted"]++
 	}
 }
+
+// syncs is the number of Syncs that are owed an answer.
+func (c *simClient) syncs() (n int) {
+	for i := c.head; i < len(c.queue); i++ {
+		if c.queue[i].kind == kindSync {
+			n++
+		}
+	}
+	return n
+}

@@ -40,12 +40,23 @@ func (s *exchangeSim) query() string {
 }
 
 // nextMessage is what a client says that knows where the direct server stands.
-func (s *exchangeSim) nextMessage(m *modelServer) modelMessage {
+func (s *exchangeSim) nextMessage(c *simClient) modelMessage {
+	m := c.direct
+	if len(c.plan) == 0 && s.chance(8) {
+		c.plan = s.habit()
+	}
+	if len(c.plan) > 0 && m.copying != nil && strings.IndexByte("PBDC", c.plan[0].t) >= 0 {
+		c.plan = nil // in COPY, this might be answered without the server, which wouldn't
+	}
 	switch {
+	case len(c.plan) > 0:
+		next := c.plan[0]
+		c.plan = c.plan[1:]
+		return next
 	case m.copying == nil:
 	case s.chance(97):
 		return s.copyMessage()
-	default: // not what might be answered without the server
+	default: // likewise
 		return modelMessage{[]byte{wire.Query, wire.Execute, wire.FunctionCall}[s.r.IntN(3)], "\x00\x00\x00\x00\x00"}
 	}
 	n := s.r.IntN(100)
@@ -76,6 +87,29 @@ func (s *exchangeSim) nextMessage(m *modelServer) modelMessage {
 		return modelMessage{wire.FunctionCall, s.pick([]string{"", "fail"})}
 	}
 	return s.copyMessage()
+}
+
+// habit is a batch as drivers send it.
+func (s *exchangeSim) habit() []modelMessage {
+	name, query := s.name(), s.query()
+	if s.chance(30) {
+		query = "copyin"
+	}
+	prepare := modelMessage{wire.Parse, name + "\x00" + query + "\x00\x00\x00"}
+	bind := modelMessage{wire.Bind, "\x00" + name + "\x00#" + fmt.Sprint(s.r.IntN(1e6))}
+	execute := modelMessage{wire.Execute, "\x00\x00\x00\x00\x00"}
+	sync := modelMessage{t: wire.Sync}
+	switch {
+	case query == "copyin": // as libpq does it
+		list := []modelMessage{prepare, bind, execute, sync}
+		for range s.r.IntN(3) {
+			list = append(list, modelMessage{wire.CopyData, s.pick([]string{"row", "row", "bad"})})
+		}
+		return append(list, modelMessage{t: wire.CopyDone}, sync)
+	case s.chance(50):
+		return []modelMessage{prepare, {wire.Describe, "S" + name + "\x00"}, sync, bind, execute, sync}
+	}
+	return []modelMessage{{wire.Close, "S" + name + "\x00"}, prepare, bind, execute, sync}
 }
 
 func (s *exchangeSim) copyMessage() modelMessage {

@@ -44,6 +44,7 @@ type simClient struct {
 	on      *simServer
 	direct  *modelServer
 	want    []modelMessage // what the direct server said and hasn't been matched
+	plan    []modelMessage // what the client is about to say
 	held    *modelMessage  // the message that was told to wait
 	flushed bool           // and a Flush was sent for it
 	quiesce bool           // nothing more is sent before all is answered
@@ -51,16 +52,6 @@ type simClient struct {
 	async   int            // notifications it got, counted like its server's
 	wiped   int
 	ignored int // Syncs that were taken for ignored
-}
-
-// syncs is the number of Syncs that are owed an answer.
-func (c *simClient) syncs() (n int) {
-	for i := c.head; i < len(c.queue); i++ {
-		if c.queue[i].kind == kindSync {
-			n++
-		}
-	}
-	return n
 }
 
 func newExchangeSim(seed uint64, translate, tracing bool) *exchangeSim {
@@ -226,7 +217,7 @@ func (s *exchangeSim) clientSends(c *simClient) {
 	}
 	c.quiesce = false
 	if c.held == nil {
-		s.offer(c, s.nextMessage(c.direct))
+		s.offer(c, s.nextMessage(c))
 		return
 	}
 	msg := *c.held
@@ -305,6 +296,9 @@ func (s *exchangeSim) deliver(c *simClient) {
 	}
 	s.got(c, out)
 	if msg.t == wire.CopyInResponse {
+		if c.front().kind == kindExecute {
+			s.seen["extended COPY"]++
+		}
 		c.ignored += syncs - c.syncs()
 	}
 	if failed {
@@ -391,7 +385,7 @@ func TestExchangeSimulation(t *testing.T) {
 		sent += simulate(t, first+seeds, perSeed, seen)
 	}
 	t.Logf("%d messages from %d seeds beginning with %d: %v", sent, seeds, first, seen)
-	for _, k := range []string{"hold", "in doubt", "died", "made up", "doomed", "injected", "evicted"} {
+	for _, k := range []string{"hold", "in doubt", "died", "made up", "doomed", "injected", "evicted", "extended COPY"} {
 		if seen[k] == 0 {
 			t.Errorf("%q never came up", k)
 		}

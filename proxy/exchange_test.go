@@ -50,6 +50,8 @@ func TestExchange(t *testing.T) {
 		{"extended, blind, never began", ">B=B >E=E >S=S >d=d >c=c >S=S <2=2 <E:42P01=E(42P01) <Z:I=Z <Z:I=Z."},
 		{"extended, fails", ">B=B >E=E <2=2 <G=G >d=d <E:22P02=E(22P02) >d=- >c=- >S=S <Z:I=Z."},
 		{"a Sync inside is ignored", ">Q=Q <G=G >S=S >d=d >S=S >c=c <C:COPY_1=C <Z:I=Z."},
+		{"a Sync behind what ends it", ">Q=Q >Q=Q <G=G >S=S <E:23514=E(23514) <Z:I=Z <C:X=C <Z:I=Z <Z:I=Z."},
+		{"a Sync behind what ends it, seen", ">Q=Q <G=G >Q=Q >S=S <E:23514=E(23514) <Z:I=Z <C:X=C <Z:I=Z <Z:I=Z."},
 		{"what isn't COPY ends it", ">Q=Q >Q=Q <G=G <E:23514=E(23514) <Z:I=Z >c=c <C:X=C <Z:I=Z."},
 
 		// Whenever it likes.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"carpool/config"
 	"carpool/pool"
@@ -19,7 +18,6 @@ import (
 type login struct {
 	machine  *startup.Machine
 	identity startup.Identity
-	started  time.Duration
 	console  bool // it is for the console
 	// stop ends a TLS handshake that is under way on a goroutine; nil if none.
 	stop context.CancelFunc

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/netip"
-	"strconv"
 )
 
 // peer is where a client comes from: a TCP address, or a Unix socket.
@@ -20,12 +19,4 @@ func (p peer) String() string {
 		return "unix"
 	}
 	return p.addr.String()
-}
-
-// host is the address without the port, and the port.
-func (p peer) host() (string, string) {
-	if p.unix {
-		return "unix", "0"
-	}
-	return p.addr.Addr().String(), strconv.Itoa(int(p.addr.Port()))
 }

@@ -16,8 +16,6 @@ type worker struct {
 	// first is the head of the list of sessions on this loop.
 	first *session
 	count int
-	// closing is set once sessions are told to leave.
-	closing bool
 }
 
 func newWorker(l *reactor.Loop) *worker {
