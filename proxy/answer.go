@@ -196,6 +196,7 @@ func (s *session) noteParameter(srv *server, body []byte) {
 	if tracked {
 		if next, ok := s.proxy.params.With(s.params, known, string(value)); ok {
 			s.params = next
+			s.names.params = next
 		}
 	}
 }

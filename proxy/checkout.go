@@ -111,6 +111,7 @@ func (s *session) begin() {
 		s.names.cache = srv.cache
 		names = &s.names
 	}
+	s.names.params = s.params
 	s.exchange.begin(names)
 	s.queryStart, s.xactStart = now, now
 	s.told = false

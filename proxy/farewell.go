@@ -61,6 +61,9 @@ func (s *session) finishBatch() {
 // continueFarewell takes the next step once the server has answered.
 func (s *session) continueFarewell() {
 	x := &s.exchange
+	if x.copyIn {
+		s.finishBatch() // COPY has only begun since the client left
+	}
 	switch {
 	case x.doubt:
 		s.drop(pool.ReasonUnclean)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"carpool/proxy/prepared"
+	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
 
@@ -13,6 +14,8 @@ type statements struct {
 	*translation
 	names prepared.Names
 	cache *prepared.Cache
+	// params are the client's, for what they say of how its queries are read.
+	params *state.Params
 }
 
 // translation is what all clients share in translating statement names.
@@ -23,6 +26,24 @@ type translation struct {
 	reserved string
 	// maxNames is how many statements one client may keep.
 	maxNames int
+}
+
+// intern returns the statement that a client means by rest. Bytes that are plain
+// ASCII without a backslash mean the same to every client.
+func (s *statements) intern(rest []byte) *prepared.Statement {
+	for _, b := range rest {
+		if b >= 0x80 || b == '\\' {
+			return s.catalog.InternIn(s.dialect(), rest)
+		}
+	}
+	return s.catalog.Intern(rest)
+}
+
+// dialect names what decides how a query's bytes are read.
+func (s *statements) dialect() string {
+	encoding, _ := s.params.Value("client_encoding")
+	strings, _ := s.params.Value("standard_conforming_strings")
+	return encoding + "/" + strings
 }
 
 // maxNameLen is how much of a statement's name Postgres looks at, in bytes.
@@ -62,7 +83,7 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 		return x.doom(dst, kindParse, refuseTooMany, name), replace
 	}
 	x.batch = true
-	statement := s.catalog.Intern(rest)
+	statement := s.intern(rest)
 	own := string(significant(name))
 	s.names.Set(own, statement)
 	if s.cache.Has(statement) {

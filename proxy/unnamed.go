@@ -51,7 +51,7 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		s.unnamed.replaced()
 		if whole && h.Size() <= maxInPlace && !bindFollows(rest[h.Size():]) {
 			if _, statement, ok := wire.ParseStatement(rest[wire.HeaderLen:h.Size()]); ok {
-				s.unnamed.statement = s.names.catalog.Intern(statement)
+				s.unnamed.statement = s.names.intern(statement)
 			}
 		}
 	}

@@ -15,27 +15,34 @@ type Catalog struct {
 	prefix string // immutable
 
 	mu         sync.Mutex
-	statements map[string]*Statement // by Statement.rest
+	statements map[identity]*Statement
 	last       uint64                // number in the newest name
 	bytes      int64
 }
+
+// identity is what makes two statements the same.
+type identity struct{ dialect, rest string }
 
 // NewCatalog makes an empty catalog. Server-side names are prefix, an
 // underscore and a number that is never used again. The prefix should differ
 // between processes, so that two poolers in a row don't trip over each other's
 // statements, and be short: a name has at most 63 bytes.
 func NewCatalog(prefix string) *Catalog {
-	return &Catalog{prefix: prefix, statements: make(map[string]*Statement)}
+	return &Catalog{prefix: prefix, statements: make(map[identity]*Statement)}
 }
 
 // Intern returns the statement that the given bytes stand for: the body of a
 // Parse message after the name, as wire.ParseStatement cuts it. Equal bytes
 // give the same Statement as long as it is referred to. The caller gets a
 // reference and has to Release it. rest is copied if need be, never kept.
-func (c *Catalog) Intern(rest []byte) *Statement {
+func (c *Catalog) Intern(rest []byte) *Statement { return c.InternIn("", rest) }
+
+// InternIn is Intern for bytes whose meaning depends on how they are read, such
+// as the character encoding: the same bytes in two dialects are two statements.
+func (c *Catalog) InternIn(dialect string, rest []byte) *Statement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.statements[string(rest)]; ok {
+	if s, ok := c.statements[identity{dialect, string(rest)}]; ok {
 		s.refs.Add(1)
 		return s
 	}
@@ -43,10 +50,11 @@ func (c *Catalog) Intern(rest []byte) *Statement {
 	s := &Statement{
 		catalog: c,
 		name:    c.prefix + "_" + strconv.FormatUint(c.last, 10),
+		dialect: dialect,
 		rest:    string(rest),
 	}
 	s.refs.Store(1)
-	c.statements[s.rest] = s
+	c.statements[identity{dialect, s.rest}] = s
 	c.bytes += s.size()
 	return s
 }
@@ -71,7 +79,8 @@ func (c *Catalog) Bytes() int64 {
 type Statement struct {
 	catalog *Catalog
 	name    string
-	rest    string // body of Parse after the name; also the key in the catalog
+	dialect string
+	rest    string // body of Parse after the name
 	refs    atomic.Int64
 }
 
@@ -121,7 +130,7 @@ func (s *Statement) Release() {
 	defer c.mu.Unlock()
 	switch n := s.refs.Add(-1); {
 	case n == 0:
-		delete(c.statements, s.rest)
+		delete(c.statements, identity{s.dialect, s.rest})
 		c.bytes -= s.size()
 	case n < 0:
 		panic("prepared: statement released more often than retained")
