@@ -194,7 +194,9 @@ func (d *delivery) run(ctx context.Context, target upstream.CancelTarget) {
 	if err := upstream.Cancel(ctx, target); err != nil {
 		d.failed = true
 		p.counters.cancelsFailed.Add(1)
-		p.log.Warn("cancel request wasn't delivered in time (cancel_wait_timeout)", "error", err)
+		if p.ctx.Err() == nil {
+			p.log.Warn("a cancel request didn't get through (cancel_wait_timeout limits how long it may take)", "error", err)
+		}
 	}
 	d.server.w.Post(d)
 }

@@ -311,7 +311,9 @@ func (r *route) dial(ctx context.Context, v pool.Variant) (*server, error) {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("server_connect_timeout: %w", err)
 		}
-		r.proxy.log.Warn("server connection couldn't be opened", "database", r.database, "user", r.user, "error", err)
+		if r.proxy.ctx.Err() == nil && !r.proxy.stopping.Load() {
+			r.proxy.log.Warn("server connection couldn't be opened", "database", r.database, "user", r.user, "error", err)
+		}
 		return nil, err
 	}
 	return r.enlist(up, private)

@@ -196,7 +196,7 @@ func (s *session) terminate() {
 
 // reject tells the client why its connection ends, and ends it.
 func (s *session) reject(r wire.Report) {
-	if s.proxy.config.LogPoolerErrors {
+	if s.proxy.config.LogPoolerErrors && !s.proxy.stopping.Load() {
 		s.log().Warn("pooler error: "+r.Message, slog.String("sqlstate", r.Code))
 	}
 	s.proxy.counters.refused(r.Code)
