@@ -16,7 +16,7 @@ type Catalog struct {
 
 	mu         sync.Mutex
 	statements map[identity]*Statement
-	last       uint64                // number in the newest name
+	last       uint64 // number in the newest name
 	bytes      int64
 }
 
