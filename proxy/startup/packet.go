@@ -68,9 +68,9 @@ func (m *Machine) negotiate(code uint32, more bool) Event {
 	asked, name := &m.askedGSS, "GSSAPI encryption"
 	if code == wire.SSLRequestCode {
 		asked, name = &m.askedTLS, "SSL"
-		if m.via == TLS {
-			return m.reject("08P01", "unexpected SSL request inside TLS", nil)
-		}
+	}
+	if m.via == TLS {
+		return m.reject("08P01", "unexpected "+name+" request inside TLS", nil)
 	}
 	if *asked {
 		return m.reject("08P01", "unexpected second "+name+" request", nil)
