@@ -387,7 +387,8 @@ func TestHalfClosedIdleClientGetsWhatIsLeft(t *testing.T) {
 	for p.untaken() == 0 {
 		k.say(simple("select repeat('x', 20000)"))
 		asked++
-		eventually(t, "the answer", func() bool { return p.Pools()[0].Traffic.Queries == asked })
+		// The last one may get stuck half-way, with its end still at the server.
+		eventually(t, "the answer", func() bool { return p.Pools()[0].Traffic.Queries == asked || p.untaken() > 0 })
 	}
 	if err := k.conn.(halfCloser).CloseWrite(); err != nil {
 		t.Fatal(err)
