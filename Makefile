@@ -4,6 +4,8 @@
 # system's package manager, and said. Nothing else on the machine is touched: every Postgres is private and temporary.
 
 FUZZTIME ?= 30s
+# What the program says that it was made of, in the reports of `carpool bench`.
+COMMIT   := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 ARGS     ?=
 
 .PHONY: demo test build cross fuzz compare fmt lint clean
@@ -15,13 +17,13 @@ demo:
 	@./carpool demo $(ARGS)
 
 test:
-	@.ci/need.sh postgres cc
+	@.ci/need.sh postgres cc pgbouncer psycopg chromium
 	@$(MAKE) --no-print-directory lint cross
 	CGO_ENABLED=1 go test -race -timeout 9m ./...
 
 # One static binary, ./carpool.
 build:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o carpool ./cmd/carpool
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.commit=$(COMMIT)' -o carpool ./cmd/carpool
 
 cross:
 	@.ci/cross.sh

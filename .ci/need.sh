@@ -3,7 +3,9 @@
 #
 #   .ci/need.sh postgres     initdb and postgres
 #   .ci/need.sh cc           a C compiler, which Go's race detector wants
-#   .ci/need.sh pgbouncer    the pooler that `make compare` measures against
+#   .ci/need.sh pgbouncer    the pooler that carpool is measured against
+#   .ci/need.sh psycopg      Python's drivers, for the lecture's program
+#   .ci/need.sh chromium     the browser that the tests look at a benchmark's page with
 #
 # Prints nothing when all is there. Otherwise one sentence tells what is about to be installed, or what to do when that
 # can't be done here.
@@ -27,11 +29,24 @@ have_postgres() {
 	return 1
 }
 
+# The system's Python may have the drivers when the first one in PATH hasn't.
+have_psycopg() {
+	for python in python3 /usr/bin/python3; do
+		if "$python" -c 'import psycopg2, psycopg2.pool, sqlalchemy' >/dev/null 2>&1; then
+			return 0
+		fi
+	done
+	return 1
+}
+
 have() {
 	case $1 in
 	postgres) have_postgres ;;
 	cc) command -v "$(go env CC)" >/dev/null 2>&1 ;;
 	pgbouncer) PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null 2>&1 ;;
+	psycopg) have_psycopg ;;
+	chromium) command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
+		command -v google-chrome >/dev/null 2>&1 || [ -d "/Applications/Chromium.app" ] || [ -d "/Applications/Google Chrome.app" ] ;;
 	*) fail "don't know what \"$1\" is" ;;
 	esac
 }
@@ -48,6 +63,10 @@ packages() {
 	brew:postgres) echo postgresql@17 ;;
 	brew:cc) fail "the race detector needs a C compiler: run \`xcode-select --install\` and try again." ;;
 	*:pgbouncer) echo pgbouncer ;;
+	apt-get:psycopg | dnf:psycopg) echo python3-psycopg2 python3-sqlalchemy ;;
+	apk:psycopg) echo py3-psycopg2 py3-sqlalchemy ;;
+	brew:psycopg) fail "the lecture's program needs psycopg2 and SQLAlchemy: run \`pip3 install psycopg2-binary sqlalchemy\` and try again." ;;
+	apt-get:chromium | dnf:chromium | apk:chromium | brew:chromium) echo chromium ;;
 	esac
 }
 

@@ -9,6 +9,8 @@ import (
 	"io"
 	"time"
 
+	"carpool/bench/pooler"
+
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
@@ -36,18 +38,18 @@ func (y *yard) compareBulk(ctx context.Context) error {
 		results := make(map[string][]bulkSample)
 		for round := range rounds {
 			for i := range 2 {
-				p := []product{y.carpool, y.pgbouncer}[(round+i)%2]
+				p := []pooler.Product{y.carpool, y.pgbouncer}[(round+i)%2]
 				taken, err := y.bulk(ctx, p, s)
 				if err != nil {
 					return err
 				}
-				results[p.name] = append(results[p.name], taken)
-				fmt.Fprintf(y.Progress, "%s through %s: %s us/MB\n", s.name, p.name, microseconds(taken.cpuPerMB))
+				results[p.Name] = append(results[p.Name], taken)
+				fmt.Fprintf(y.Progress, "%s through %s: %s us/MB\n", s.name, p.Name, microseconds(taken.cpuPerMB))
 			}
 		}
-		for _, p := range []product{y.carpool, y.pgbouncer} {
-			samples := results[p.name]
-			fmt.Fprintf(y.Out, "%-27s %12s %12.0f %16.0f %18.1f\n", s.name, p.name,
+		for _, p := range []pooler.Product{y.carpool, y.pgbouncer} {
+			samples := results[p.Name]
+			fmt.Fprintf(y.Out, "%-27s %12s %12.0f %16.0f %18.1f\n", s.name, p.Name,
 				median(samples, func(b bulkSample) float64 { return float64(b.cpuPerMB) / float64(time.Microsecond) }),
 				median(samples, func(b bulkSample) float64 { return b.perSec }),
 				median(samples, func(b bulkSample) float64 { return megabytes(b.highest) }))
@@ -56,25 +58,25 @@ func (y *yard) compareBulk(ctx context.Context) error {
 	return nil
 }
 
-func (y *yard) bulk(ctx context.Context, p product, s shape) (bulkSample, error) {
-	running, err := y.launch(ctx, p, transactionMode)
+func (y *yard) bulk(ctx context.Context, p pooler.Product, s shape) (bulkSample, error) {
+	running, err := pooler.Launch(ctx, p, y.transactionMode())
 	if err != nil {
 		return bulkSample{}, err
 	}
-	defer running.end()
-	conn, err := pgconn.Connect(ctx, running.url())
+	defer y.end(running)
+	conn, err := pgconn.Connect(ctx, running.URL(""))
 	if err != nil {
-		return bulkSample{}, fmt.Errorf("connecting to %s: %w", p.name, err)
+		return bulkSample{}, fmt.Errorf("connecting to %s: %w", p.Name, err)
 	}
 	hijacked, err := conn.Hijack()
 	if err != nil {
-		return bulkSample{}, fmt.Errorf("taking the connection to %s: %w", p.name, err)
+		return bulkSample{}, fmt.Errorf("taking the connection to %s: %w", p.Name, err)
 	}
 	defer hijacked.Conn.Close()
 	release := context.AfterFunc(ctx, func() { _ = hijacked.Conn.SetDeadline(time.Unix(1, 0)) })
 	defer release()
 
-	before, err := cpuTime(running.process.PID())
+	before, err := running.CPU()
 	if err != nil {
 		return bulkSample{}, err
 	}
@@ -86,26 +88,26 @@ func (y *yard) bulk(ctx context.Context, p product, s shape) (bulkSample, error)
 		return bulkSample{}, fmt.Errorf("encoding a query: %w", err)
 	}
 	if _, err := hijacked.Conn.Write(message); err != nil {
-		return bulkSample{}, fmt.Errorf("querying through %s: %w", p.name, err)
+		return bulkSample{}, fmt.Errorf("querying through %s: %w", p.Name, err)
 	}
 	received, err := drain(hijacked.Conn)
 	if err != nil {
-		return bulkSample{}, fmt.Errorf("reading through %s: %w", p.name, err)
+		return bulkSample{}, fmt.Errorf("reading through %s: %w", p.Name, err)
 	}
 	if wanted := int64(rows) * int64(s.rowSize+1); received != wanted { // each row ends in a newline
-		return bulkSample{}, fmt.Errorf("%d bytes of rows came through %s, not %d", received, p.name, wanted)
+		return bulkSample{}, fmt.Errorf("%d bytes of rows came through %s, not %d", received, p.Name, wanted)
 	}
 	took := time.Since(began)
-	after, err := cpuTime(running.process.PID())
+	after, err := running.CPU()
 	if err != nil {
 		return bulkSample{}, err
 	}
-	held, err := readMemory(running.process.PID())
+	held, err := running.Memory()
 	if err != nil {
 		return bulkSample{}, err
 	}
 	return bulkSample{
-		cpuPerMB: (after - before) / time.Duration(y.BulkSize), perSec: float64(y.BulkSize) / took.Seconds(), highest: held.highest,
+		cpuPerMB: (after - before) / time.Duration(y.BulkSize), perSec: float64(y.BulkSize) / took.Seconds(), highest: held.Highest,
 	}, nil
 }
 

@@ -13,6 +13,9 @@ import (
 
 	"carpool/bench"
 	"carpool/bench/pgserver"
+	"carpool/bench/pooler"
+	"carpool/bench/procfs"
+	"carpool/bench/target"
 )
 
 // Options says what Run compares and for how long. Carpool and Out must be set; zero values stand for the defaults.
@@ -76,13 +79,6 @@ func (o Options) withDefaults() (Options, error) {
 	if len(o.Clients) == 0 {
 		o.Clients = full.Clients
 	}
-	if len(o.PgBouncer) == 0 {
-		path, err := findPgBouncer()
-		if err != nil {
-			return o, err
-		}
-		o.PgBouncer = []string{path}
-	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
@@ -141,18 +137,17 @@ type yard struct {
 	postgres  *pgserver.Server
 	dir       string
 	pgbench   string
-	carpool   product
-	pgbouncer product
+	carpool   pooler.Product
+	pgbouncer pooler.Product
 }
 
 func newYard(ctx context.Context, o Options) (*yard, error) {
-	raiseFileLimit()
 	y := &yard{Options: o}
 	var err error
-	if y.carpool, err = newProduct(ctx, "carpool", o.Carpool); err != nil {
+	if y.carpool, err = pooler.Carpool(ctx, o.Carpool); err != nil {
 		return nil, err
 	}
-	if y.pgbouncer, err = newProduct(ctx, "pgbouncer", o.PgBouncer); err != nil {
+	if y.pgbouncer, err = pooler.PgBouncer(ctx, o.PgBouncer); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(o.Progress, "starting a private Postgres and filling its tables (scale %d)\n", o.Scale)
@@ -201,6 +196,21 @@ func (y *yard) describe(ctx context.Context) {
 	if err != nil {
 		version = "of unknown version"
 	}
-	fmt.Fprintf(y.Out, "%s beside %s, before Postgres %s; %s.\n", y.carpool.version, y.pgbouncer.version, version, machine())
+	fmt.Fprintf(y.Out, "%s beside %s, before Postgres %s; %s.\n", y.carpool.Version, y.pgbouncer.Version, version, procfs.Describe())
 	fmt.Fprintf(y.Out, "Loopback TCP, transaction mode, %d servers, trust. Medians of %d rounds, taken in turns.\n", poolSize, y.Rounds)
+}
+
+// transactionMode is how a pooler is launched for most scenarios.
+func (y *yard) transactionMode() pooler.Settings { return y.settings(pooler.Transaction, poolSize) }
+
+func (y *yard) settings(mode pooler.Mode, size int) pooler.Settings {
+	server := target.Server{Host: y.postgres.Host(), Port: y.postgres.Port(), User: "postgres", Database: "postgres"}
+	return pooler.Settings{Mode: mode, PoolSize: size, MaxClients: maxClients, Server: server, Dir: y.dir, Trust: true}
+}
+
+// end stops a pooler. What it leaves behind goes with the yard's directory.
+func (y *yard) end(running *pooler.Running) {
+	if err := running.End(); err != nil {
+		fmt.Fprintln(y.Progress, err)
+	}
 }

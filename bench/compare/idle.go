@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"carpool/bench/pooler"
+	"carpool/bench/procfs"
+
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -15,7 +18,7 @@ const parallelDials = 50
 
 // compareIdle measures the memory of a fresh process, and of logged-in clients that do nothing.
 func (y *yard) compareIdle(ctx context.Context) error {
-	clients := idleClients(y.IdleClients)
+	clients := idleClients(y.IdleClients, procfs.RaiseFileLimit())
 	if clients < y.IdleClients {
 		fmt.Fprintf(y.Out, "The limit of open files permits only %d idle clients instead of %d.\n", clients, y.IdleClients)
 	}
@@ -23,37 +26,37 @@ func (y *yard) compareIdle(ctx context.Context) error {
 		return fmt.Errorf("the limit of open files permits no idle clients")
 	}
 	fmt.Fprintf(y.Out, "\n%-12s %20s %30s %22s\n", "", "fresh process, MB", fmt.Sprintf("with %d idle clients, MB", clients), "each client, kB")
-	for _, p := range []product{y.carpool, y.pgbouncer} {
+	for _, p := range []pooler.Product{y.carpool, y.pgbouncer} {
 		fresh, full, err := y.idleMemory(ctx, p, clients)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(y.Out, "%-12s %20.1f %30.1f %22.2f\n", p.name, megabytes(fresh), megabytes(full), float64(full-fresh)/float64(clients)/1024)
+		fmt.Fprintf(y.Out, "%-12s %20.1f %30.1f %22.2f\n", p.Name, megabytes(fresh), megabytes(full), float64(full-fresh)/float64(clients)/1024)
 	}
 	return nil
 }
 
 // idleMemory is the resident memory of a fresh process that has served one client, and of the same with idle clients.
-func (y *yard) idleMemory(ctx context.Context, p product, clients int) (fresh, full int64, err error) {
-	running, err := y.launch(ctx, p, transactionMode)
+func (y *yard) idleMemory(ctx context.Context, p pooler.Product, clients int) (fresh, full int64, err error) {
+	running, err := pooler.Launch(ctx, p, y.transactionMode())
 	if err != nil {
 		return 0, 0, err
 	}
-	defer running.end()
-	fmt.Fprintf(y.Progress, "connecting %d idle clients to %s\n", clients, p.name)
-	config, err := pgconn.ParseConfig(running.url())
+	defer y.end(running)
+	fmt.Fprintf(y.Progress, "connecting %d idle clients to %s\n", clients, p.Name)
+	config, err := pgconn.ParseConfig(running.URL(""))
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading the pooler's URL: %w", err)
 	}
 	first, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
-		return 0, 0, fmt.Errorf("connecting to %s: %w", p.name, err)
+		return 0, 0, fmt.Errorf("connecting to %s: %w", p.Name, err)
 	}
 	defer first.Close(context.WithoutCancel(ctx))
 	if _, err := first.Exec(ctx, "SELECT 1").ReadAll(); err != nil {
-		return 0, 0, fmt.Errorf("querying through %s: %w", p.name, err)
+		return 0, 0, fmt.Errorf("querying through %s: %w", p.Name, err)
 	}
-	before, err := readMemory(running.process.PID())
+	before, err := running.Memory()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -64,7 +67,7 @@ func (y *yard) idleMemory(ctx context.Context, p product, clients int) (fresh, f
 		}
 	}()
 	if err != nil {
-		return 0, 0, fmt.Errorf("connecting idle clients to %s: %w", p.name, err)
+		return 0, 0, fmt.Errorf("connecting idle clients to %s: %w", p.Name, err)
 	}
 	// Go's scavenger, for one, gives memory back in the background.
 	timer := time.NewTimer(y.Settle)
@@ -74,11 +77,11 @@ func (y *yard) idleMemory(ctx context.Context, p product, clients int) (fresh, f
 	case <-ctx.Done():
 		return 0, 0, context.Cause(ctx)
 	}
-	after, err := readMemory(running.process.PID())
+	after, err := running.Memory()
 	if err != nil {
 		return 0, 0, err
 	}
-	return before.resident, after.resident, nil
+	return before.Resident, after.Resident, nil
 }
 
 // openIdle logs in that many clients. It returns those that it has opened, for the caller to close, also with an error.
@@ -124,3 +127,12 @@ func openIdle(ctx context.Context, config *pgconn.Config, clients int) ([]net.Co
 }
 
 func megabytes(n int64) float64 { return float64(n) / (1 << 20) }
+
+// idleClients is how many connections we can hold open, at most the wanted number. A limit of 0 isn't known.
+func idleClients(wanted int, fileLimit uint64) int {
+	const others = 200 // descriptors that aren't such connections, in us and in the pooler
+	if fileLimit == 0 || fileLimit >= uint64(wanted)+others {
+		return wanted
+	}
+	return max(0, int(fileLimit)-others)
+}

@@ -14,6 +14,7 @@ import (
 
 	"carpool/bench"
 	"carpool/bench/pgserver"
+	"carpool/bench/pooler"
 )
 
 func findPgbench(binaries pgserver.Binaries) (string, error) {
@@ -49,21 +50,21 @@ type sample struct {
 }
 
 // warmUp opens the servers, and shows at once what doesn't work.
-func (y *yard) warmUp(ctx context.Context, p *pooler, c cell) error {
+func (y *yard) warmUp(ctx context.Context, p *pooler.Running, c cell) error {
 	_, err := y.runPgbench(ctx, p, c, "-t", "100")
 	return err
 }
 
 // measure runs pgbench for the time that a measurement takes.
-func (y *yard) measure(ctx context.Context, p *pooler, c cell) (sample, error) {
+func (y *yard) measure(ctx context.Context, p *pooler.Running, c cell) (sample, error) {
 	return y.runPgbench(ctx, p, c, "-T", strconv.Itoa(max(1, int(y.RunTime.Seconds()))))
 }
 
 // runPgbench runs pgbench once and reads the pooler's CPU time before and after. Connecting and leaving are part of it.
-func (y *yard) runPgbench(ctx context.Context, p *pooler, c cell, limit ...string) (sample, error) {
+func (y *yard) runPgbench(ctx context.Context, p *pooler.Running, c cell, limit ...string) (sample, error) {
 	arguments := append([]string{
 		"-n", "-S", "-j", "2", "-c", strconv.Itoa(c.clients), "-M", c.protocol.String(),
-		"-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-U", "postgres",
+		"-h", "127.0.0.1", "-p", strconv.Itoa(p.Port()), "-U", "postgres",
 	}, limit...)
 	if c.reconnect {
 		arguments = append(arguments, "-C")
@@ -71,21 +72,21 @@ func (y *yard) runPgbench(ctx context.Context, p *pooler, c cell, limit ...strin
 	command := exec.CommandContext(ctx, y.pgbench, append(arguments, "postgres")...)
 	command.Env = pgserver.Environment(os.TempDir())
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	before, err := cpuTime(p.process.PID())
+	before, err := p.CPU()
 	if err != nil {
 		return sample{}, err
 	}
 	out, err := command.CombinedOutput()
 	if err != nil {
-		return sample{}, fmt.Errorf("running pgbench through %s (%s): %w: %s", p.name, c, err, out)
+		return sample{}, fmt.Errorf("running pgbench through %s (%s): %w: %s", p.Product.Name, c, err, out)
 	}
-	after, err := cpuTime(p.process.PID())
+	after, err := p.CPU()
 	if err != nil {
 		return sample{}, err
 	}
 	transactions, perSecond, err := parsePgbench(string(out))
 	if err != nil {
-		return sample{}, fmt.Errorf("reading what pgbench printed for %s (%s): %w: %s", p.name, c, err, out)
+		return sample{}, fmt.Errorf("reading what pgbench printed for %s (%s): %w: %s", p.Product.Name, c, err, out)
 	}
 	return sample{cpu: (after - before) / time.Duration(transactions), perSecond: perSecond}, nil
 }

@@ -38,26 +38,14 @@ tps = 30030.123456 (without initial connection time)
 	}
 }
 
-func TestKeepsPrepared(t *testing.T) {
-	for version, want := range map[string]bool{
-		"PgBouncer 1.18.0": false, "PgBouncer 1.21.0": true, "PgBouncer 1.9.0": false, "PgBouncer 2.0": true, "PgBouncer": true,
-		"PgBouncer x": false, "carpool version 0.1": true,
-	} {
-		if got := keepsPrepared(version); got != want {
-			t.Errorf("%s: got %t", version, got)
-		}
-	}
-}
-
-func TestParseCPUTime(t *testing.T) {
-	const stat = "4711 (a) b (c) S 1 4711 4711 0 -1 4194560 100 0 0 0 150 75 9 9 20 0 1 0 100 1000 10 18446744073709551615\n"
-	got, err := parseCPUTime([]byte(stat))
-	if err != nil || got != 2250*time.Millisecond {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for _, bad := range []string{"", "1 (a) S 1 2", strings.Replace(stat, "150", "x", 1)} {
-		if _, err := parseCPUTime([]byte(bad)); err == nil {
-			t.Errorf("%q: no error", bad)
+func TestIdleClients(t *testing.T) {
+	for _, row := range []struct {
+		wanted int
+		limit  uint64
+		want   int
+	}{{1000, 0, 1000}, {1000, 1200, 1000}, {1000, 1199, 999}, {1000, 100, 0}, {1000, 1 << 63, 1000}} {
+		if got := idleClients(row.wanted, row.limit); got != row.want {
+			t.Errorf("%d with a limit of %d: got %d", row.wanted, row.limit, got)
 		}
 	}
 }

@@ -8,39 +8,40 @@ import (
 	"time"
 
 	"carpool/bench"
+	"carpool/bench/pooler"
 )
 
 // pair is two running poolers whose measurements stand side by side.
 type pair struct {
-	carpool, pgbouncer *pooler
+	carpool, pgbouncer *pooler.Running
 }
 
 // launchPair starts both poolers. The second result ends them.
-func (y *yard) launchPair(ctx context.Context, forCarpool, forPgBouncer settings) (pair, func(), error) {
-	carpool, err := y.launch(ctx, y.carpool, forCarpool)
+func (y *yard) launchPair(ctx context.Context, forCarpool, forPgBouncer pooler.Settings) (pair, func(), error) {
+	carpool, err := pooler.Launch(ctx, y.carpool, forCarpool)
 	if err != nil {
 		return pair{}, nil, err
 	}
-	pgbouncer, err := y.launch(ctx, y.pgbouncer, forPgBouncer)
+	pgbouncer, err := pooler.Launch(ctx, y.pgbouncer, forPgBouncer)
 	if err != nil {
-		carpool.end()
+		y.end(carpool)
 		return pair{}, nil, err
 	}
-	return pair{carpool, pgbouncer}, func() { carpool.end(); pgbouncer.end() }, nil
+	return pair{carpool, pgbouncer}, func() { y.end(carpool); y.end(pgbouncer) }, nil
 }
 
 // forPrepared is the mode in which a product can serve named statements.
-func (y *yard) forPrepared(p product) settings {
-	if p.prepared {
-		return transactionMode
+func (y *yard) forPrepared(p pooler.Product) pooler.Settings {
+	if p.KeepsPrepared() {
+		return y.transactionMode()
 	}
-	fmt.Fprintf(y.Out, "%s keeps no named statements in transaction mode: for \"prepared\" it runs in session mode, a server for each client.\n", p.version)
-	return settings{mode: "session", poolSize: slices.Max(y.Clients)}
+	fmt.Fprintf(y.Out, "%s keeps no named statements in transaction mode: for \"prepared\" it runs in session mode, a server for each client.\n", p.Version)
+	return y.settings(pooler.Session, slices.Max(y.Clients))
 }
 
 // compareTransactions measures pgbench -S in every protocol.
 func (y *yard) compareTransactions(ctx context.Context) error {
-	unprepared, end, err := y.launchPair(ctx, transactionMode, transactionMode)
+	unprepared, end, err := y.launchPair(ctx, y.transactionMode(), y.transactionMode())
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (y *yard) compareTransactions(ctx context.Context) error {
 
 // compareConnects measures pgbench -S -C.
 func (y *yard) compareConnects(ctx context.Context) error {
-	both, end, err := y.launchPair(ctx, transactionMode, transactionMode)
+	both, end, err := y.launchPair(ctx, y.transactionMode(), y.transactionMode())
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (y *yard) takeTurns(ctx context.Context, cells []cell, poolers map[bench.Pr
 	lines := make([]line, len(cells))
 	for i, c := range cells {
 		lines[i].cell = c
-		for _, p := range []*pooler{poolers[c.protocol].carpool, poolers[c.protocol].pgbouncer} {
+		for _, p := range []*pooler.Running{poolers[c.protocol].carpool, poolers[c.protocol].pgbouncer} {
 			if err := y.warmUp(ctx, p, c); err != nil {
 				return err
 			}
@@ -95,7 +96,7 @@ func (y *yard) takeTurns(ctx context.Context, cells []cell, poolers map[bench.Pr
 		for i := range lines {
 			l := &lines[i]
 			two := poolers[l.protocol]
-			order := []*pooler{two.carpool, two.pgbouncer}
+			order := []*pooler.Running{two.carpool, two.pgbouncer}
 			if round%2 == 1 {
 				slices.Reverse(order)
 			}

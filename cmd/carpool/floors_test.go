@@ -40,8 +40,18 @@ var floors = map[string]int{
 
 	"bench":                 benchFloor,
 	"bench/compare":         benchFloor,
+	"bench/delay":           benchFloor,
+	"bench/experiment":      benchFloor,
+	"bench/nullserver":      benchFloor,
 	"bench/pgserver":        benchFloor,
 	"bench/pgserver/pgtest": benchFloor,
+	"bench/pooler":          benchFloor,
+	"bench/procfs":          benchFloor,
+	"bench/report":          benchFloor,
+	"bench/target":          benchFloor,
+	"bench/worker":          benchFloor,
+	"bench/worker/lecture":  benchFloor,
+	"bench/workload":        benchFloor,
 }
 
 // benchFloor marks the benchmarks: they import floor 0 and each other, and only cmd imports them.

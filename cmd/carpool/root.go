@@ -103,7 +103,7 @@ func newRoot(p *program) *cobra.Command {
 		}
 		return p.serveFrom(s, args)
 	}
-	root.AddCommand(serveCommand(p), checkCommand(p), demoCommand(p), compareCommand(p))
+	root.AddCommand(serveCommand(p), checkCommand(p), benchCommand(p), demoCommand(p), compareCommand(p), benchWorkerCommand(p), benchNullCommand(p))
 	root.SetArgs(p.args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)

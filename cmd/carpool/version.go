@@ -11,6 +11,9 @@ import (
 //	go build -ldflags "-X main.release=1.2.3"
 var release string
 
+// commit is what the program was made of, set by the linker as well; empty if nobody said so.
+var commit string
+
 // unreleased is the version of everything else.
 const unreleased = "0.1.0-dev"
 

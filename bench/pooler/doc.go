@@ -1,0 +1,12 @@
+// Package pooler launches poolers, carpool and PgBouncer, before a database that is to be measured: with equal settings, on
+// ports of their own, as an unprivileged user, without touching a pooler that the machine may be running already.
+//
+// The life of a pooler:
+//
+//  1. Carpool or PgBouncer asks a program for its version.
+//  2. Launch writes a configuration into a fresh directory that only the pooler's user can read, starts the program, waits
+//     until it takes connections, and sends one query through it. Then the configuration, which holds the password of the
+//     server, is removed again.
+//  3. URL and Console are where clients connect, with a throw-away password; CPU and Memory tell what the process uses.
+//  4. End stops it and removes the directory. Should our process be killed, Linux kills the pooler too.
+package pooler

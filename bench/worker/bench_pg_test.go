@@ -1,0 +1,65 @@
+package worker
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"carpool/bench/workload"
+)
+
+// nothing is a technique without a connection and a workload without a statement: what is left is the harness.
+type nothing struct{}
+
+func (nothing) open(context.Context, []*client) error                   { return nil }
+func (nothing) take(context.Context, *client) (workload.Session, error) { return nil, nil }
+func (nothing) give(*client, error)                                     {}
+func (nothing) drop(*client)                                            {}
+func (nothing) close([]*client)                                         {}
+func (nothing) Call(context.Context, workload.Session) error            { return nil }
+
+func BenchmarkLoop(b *testing.B) {
+	w := workload.Workload{NewCaller: func(workload.Place, int, uint64) workload.Caller { return nothing{} }}
+	config, err := readURL(postgres.URL("", ""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	job := Job{Clients: 8, Technique: Kept, Protocol: Simple, Calls: int64(b.N), URL: postgres.URL("", "")}
+	r, err := newRun(job, w, config, Control{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.supply = nothing{}
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := r.drive(b.Context(), func(error) {}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkSelect1(b *testing.B) {
+	for _, protocol := range []Protocol{Simple, Extended, Prepared} {
+		for _, technique := range []Technique{Kept, DriverPool, Global, GlobalUnsafe} {
+			b.Run(string(technique)+"/"+string(protocol), func(b *testing.B) {
+				b.ReportAllocs()
+				result, err := Run(b.Context(), Job{
+					Technique: technique, URL: postgres.URL("", ""), Protocol: protocol, Workload: "select1", Clients: 8, Calls: int64(b.N),
+				}, Control{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(result.Calls)/result.Elapsed.Seconds(), "calls/s")
+				b.ReportMetric(float64(result.CPU.Microseconds())/float64(result.Calls), "cpu-us/call")
+			})
+		}
+	}
+}
+
+func BenchmarkHold(b *testing.B) {
+	if d := os.Getenv("HOLD"); d != "" {
+		println(postgres.URL("", ""), postgres.Port())
+		dd, _ := time.ParseDuration(d)
+		time.Sleep(dd)
+	}
+}
