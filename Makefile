@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 COMMIT   := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 ARGS     ?=
 
-.PHONY: demo test build cross fuzz compare fmt lint clean
+.PHONY: demo test build cross fuzz bench compare fmt lint clean
 
 # 200 clients share 10 server connections. ARGS=--keep leaves it up until Ctrl-C.
 demo:
@@ -31,6 +31,12 @@ cross:
 # Every fuzz target for FUZZTIME each.
 fuzz:
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz.sh
+
+# What pooling is worth: the standard set of `carpool bench`, with its tables and pictures in docs/benchmarks.md.
+bench:
+	@.ci/need.sh postgres pgbouncer psycopg
+	@$(MAKE) --no-print-directory build
+	@.ci/bench.sh
 
 # carpool beside pgbouncer, interleaved, on this machine. ARGS="--quick" for a first look.
 compare:

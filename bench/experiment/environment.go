@@ -2,7 +2,6 @@ package experiment
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 
 	"carpool/bench/procfs"
@@ -43,14 +42,4 @@ func (e *experiment) settings() report.Settings {
 		Rounds: p.Rounds, DurationSeconds: p.Duration.Seconds(), Calls: p.Calls, ThinkSeconds: p.ThinkTime.Seconds(), Rate: p.Rate,
 		IdleClients: p.IdleClients, DelaySeconds: p.Delay.Seconds(), Transport: transport, Seed: p.Seed, CommandLine: p.CommandLine,
 	}
-}
-
-// doubts are warnings that only the experiment knows of.
-func (e *experiment) doubts() []string {
-	warnings := e.field.database.Warnings()
-	if e.loadBefore > 0.5*float64(runtime.NumCPU()) {
-		warnings = append(warnings, fmt.Sprintf("The machine was busy when this began (load average %.1f on %d cores): on a quiet one the numbers would be steadier.",
-			e.loadBefore, runtime.NumCPU()))
-	}
-	return warnings
 }

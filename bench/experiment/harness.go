@@ -14,14 +14,15 @@ import (
 
 // What the harness's own cost is measured with.
 const (
-	overheadRounds = 7
-	overheadTime   = 150 * time.Millisecond
-	overheadCalls  = 3000 // of the bare loop in a round
+	overheadRounds = 5
+	overheadTime   = 100 * time.Millisecond
+	overheadCalls  = 2000 // of the bare loop in a round
 	ceilingTime    = 300 * time.Millisecond
 )
 
 // measureHarness finds out what the harness itself costs a call, and how many calls a second it makes at most, on a server
-// that only echoes. Harness and bare loop take turns, and the medians count.
+// that only echoes. Harness and bare loop take turns, and the quietest round of each counts: what disturbs a round, such as
+// the system waking another core for each reply, isn't the harness's cost.
 func (e *experiment) measureHarness(ctx context.Context) error {
 	null, err := nullserver.Launch(ctx, e.tools.NullServer, e.tools.Environ)
 	if err != nil {
@@ -40,7 +41,7 @@ func (e *experiment) measureHarness(ctx context.Context) error {
 		}
 		harness, bare = append(harness, medianLatency(alone)), append(bare, exchange)
 	}
-	e.overhead = &report.Overhead{HarnessSeconds: median(harness).Seconds(), BareSeconds: median(bare).Seconds()}
+	e.overhead = &report.Overhead{HarnessSeconds: slices.Min(harness).Seconds(), BareSeconds: slices.Min(bare).Seconds()}
 	if e.plan.Rate == 0 {
 		return nil
 	}
@@ -78,11 +79,6 @@ func medianLatency(r worker.Result) time.Duration {
 		}
 	}
 	return 0
-}
-
-func median(of []time.Duration) time.Duration {
-	slices.Sort(of)
-	return of[len(of)/2]
 }
 
 // spareFiles are descriptors that a process has besides connections.

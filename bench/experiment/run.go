@@ -122,7 +122,7 @@ func (e *experiment) measure(ctx context.Context) (report.Report, error) {
 	if err := nothingMeasured(r.Strategies); err != nil {
 		return report.Report{}, err
 	}
-	r.Warnings = append(r.Warnings, e.doubts()...)
+	r.Warnings = append(r.Warnings, e.field.database.Warnings()...)
 	report.Finish(&r)
 	return r, e.rateReached(r)
 }

@@ -66,7 +66,7 @@ const certificate = "pooler"
 
 // lines is the same configuration file for every product, as far as all know the settings.
 func (s Settings) lines(p place, port int, keepsPrepared bool) []string {
-	entry := fmt.Sprintf("%s = host=%s port=%d user=%s dbname=%s", quoteName(s.Server.Database), quoteWord(s.Server.Host), s.Server.Port,
+	entry := fmt.Sprintf("%s = host=%s port=%d user=%s dbname=%s", entryName(s.Server.Database), quoteWord(s.Server.Host), s.Server.Port,
 		quoteWord(s.Server.User), quoteWord(s.Server.Database))
 	if s.Server.Password != "" {
 		entry += " password=" + quoteWord(s.Server.Password)
@@ -127,12 +127,12 @@ func quoteWord(value string) string {
 	return "'" + strings.ReplaceAll(value, "'", "''") + "'"
 }
 
-// quoteName is the name of an entry of [databases].
-func quoteName(name string) string {
-	if name != "" && strings.Trim(name, nameLetters) == "" {
-		return name
+// entryName is the name of the one entry of [databases]. The fallback serves names that PgBouncer's parser doesn't take.
+func entryName(database string) string {
+	if database != "" && strings.Trim(database, nameLetters) == "" {
+		return database
 	}
-	return quoteUser(name)
+	return "*"
 }
 
 // quoteUser is a value in the file of users.

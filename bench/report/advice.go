@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -152,7 +153,7 @@ func poolSize(r Report) []string {
 		if len(rates) < kneePoints {
 			continue
 		}
-		best := slices.MaxFunc(rates, func(a, b At) int { return int(a.Rate - b.Rate) })
+		best := slices.MaxFunc(rates, func(a, b At) int { return cmp.Compare(a.Rate, b.Rate) })
 		name := printable(sweep.subject())
 		last := rates[len(rates)-1]
 		switch {

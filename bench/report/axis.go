@@ -6,20 +6,25 @@ import (
 	"gonum.org/v1/plot"
 )
 
+// tiny is a value below which an axis is as good as empty; powers of ten far below it have no numbers.
+const tiny = 1e-200
+
 // linearTicks are at 0 and at round numbers up to at least max, some count of them.
 func linearTicks(max float64, steps int, label func(float64) string) []plot.Tick {
-	if max <= 0 || steps < 1 {
+	if max <= tiny || steps < 1 {
 		return []plot.Tick{{Value: 0, Label: label(0)}, {Value: 1, Label: label(1)}}
 	}
 	step := roundStep(max / float64(steps))
 	var ticks []plot.Tick
-	for i := 0; ; i++ {
+	// The step is at least the whole divided by steps, so the end comes no later than this, rounding included.
+	for i := range steps + 2 {
 		v := step * float64(i)
 		ticks = append(ticks, plot.Tick{Value: v, Label: label(v)})
 		if v >= max*(1-1e-9) {
-			return ticks
+			break
 		}
 	}
+	return ticks
 }
 
 // roundStep is the next of 1, 2 and 5 times a power of ten that is at least v.
@@ -38,7 +43,7 @@ const fewDecades = 2.2
 
 // logTicks are at powers of ten that enclose min and max, and between them. The enclosing goes to 1, 2 or 5 times a power.
 func logTicks(low, high float64, label func(float64) string) []plot.Tick {
-	if low <= 0 || high < low {
+	if low <= tiny || high < low {
 		low, high = 1, 10
 	}
 	span := math.Log10(high / low)

@@ -28,7 +28,7 @@ func WriteBenchstat(w io.Writer, r Report) error {
 	text.WriteString("Unit calls/s better=higher\n")
 	for _, s := range r.Strategies {
 		for _, round := range s.Rounds {
-			if round.Calls > 0 && round.ElapsedSeconds > 0 {
+			if round.callsPerSecond() > 0 {
 				text.WriteString(round.benchmark(s.Name, r.Settings) + "\n")
 			}
 		}

@@ -76,7 +76,7 @@ func penOf(name string) (pen, bool) {
 	case "python-psycopg2-global":
 		return pen{hex(0x8C3A6B), hex(0xE39BCB), broken, triangle}, true
 	case "python-psycopg2-pool":
-		return pen{hex(0x6B5B2E), hex(0xC9B783), dotted, square}, true
+		return pen{hex(0x6B5B2E), hex(0xC9B783), dotted, diamond}, true
 	case "python-sqlalchemy-pool":
 		return pen{hex(0x9C5C00), hex(0xE8B27A), broken, diamond}, true
 	case "python-carpool-connect":

@@ -27,8 +27,8 @@ func outcomes() []column {
 			}
 			return factor(*s.Summary.RatioToNone)
 		}},
-		{"50 % take\nat most", latencyColumn(func(p Percentiles) float64 { return p.P50 })},
-		{"99 % take\nat most", latencyColumn(func(p Percentiles) float64 { return p.P99 })},
+		{"50 %\nwithin", latencyColumn(func(p Percentiles) float64 { return p.P50 })},
+		{"99 %\nwithin", latencyColumn(func(p Percentiles) float64 { return p.P99 })},
 		{"errors", counter(func(s Summary) int64 { return s.ErrorCount() })},
 		{"wrong\nanswers", counter(func(s Summary) int64 { return s.WrongCount() })},
 		{"server\nconns", func(s Strategy) string {
@@ -61,9 +61,9 @@ func books() []column {
 // costs are the columns for those who want to know more: the tail of the latency, processor and memory.
 func costs() []column {
 	return []column{
-		{"90 % take\nat most", latencyColumn(func(p Percentiles) float64 { return p.P90 })},
-		{"99.9 % take\nat most", latencyColumn(func(p Percentiles) float64 { return p.P999 })},
-		{"the longest\ntakes", latencyColumn(func(p Percentiles) float64 { return p.Max })},
+		{"90 %\nwithin", latencyColumn(func(p Percentiles) float64 { return p.P90 })},
+		{"99.9 %\nwithin", latencyColumn(func(p Percentiles) float64 { return p.P999 })},
+		{"the\nlongest", latencyColumn(func(p Percentiles) float64 { return p.Max })},
 		{"CPU s:\nclients", secondsColumn(func(s Summary) *float64 { return s.ClientCPU })},
 		{"CPU s:\npooler", secondsColumn(func(s Summary) *float64 { return s.PoolerCPU })},
 		{"CPU s:\nPostgres", secondsColumn(func(s Summary) *float64 { return s.ServerCPU })},

@@ -51,10 +51,9 @@ func (c Change) Ratio() float64 {
 }
 
 // Compare finds what of b differs from a, with the method of benchstat: medians, and the Mann-Whitney test over the rounds,
-// which needs four rounds on both sides to find anything. Both reports are finished.
+// which needs some four rounds on both sides to find anything. Both reports are finished.
 func Compare(a, b Report) Comparison {
 	c := Comparison{Warnings: differences(a, b)}
-	few := 0
 	for _, m := range []struct {
 		Metric
 		value func(Round) float64
@@ -70,17 +69,13 @@ func Compare(a, b Report) Comparison {
 				continue
 			}
 			change := newChange(before.Name, each(before.Rounds, m.value), each(after.Rounds, m.value))
-			if min(change.RoundsA, change.RoundsB) < enoughRounds {
-				few++
+			if warning := change.tooFew(); warning != "" && !slices.Contains(c.Warnings, warning) {
+				c.Warnings = append(c.Warnings, warning)
 			}
 			metric.Rows = append(metric.Rows, change)
 		}
 		metric.Geomean = geomean(metric.Rows)
 		c.Metrics = append(c.Metrics, metric)
-	}
-	if few > 0 {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("Fewer than %d rounds on a side can't show a difference at the level of 0.05: run with --rounds %d or more",
-			enoughRounds, enoughRounds))
 	}
 	c.Verdict = verdict(c.Metrics[0].Rows)
 	return c
@@ -96,6 +91,21 @@ func newChange(strategy string, a, b []float64) Change {
 		Strategy: strategy, A: spread(a), B: spread(b), P: comparison.P, RoundsA: len(a), RoundsB: len(b),
 		Significant: comparison.P <= comparison.Alpha,
 	}
+}
+
+// tooFew says that with so few rounds no difference can be significant, however large; empty when one can. When all rounds
+// of one side are above all of the other, P is 2 divided by the number of ways to choose one side's rounds from all.
+func (c Change) tooFew() string {
+	ways := 1.0
+	for i := range c.RoundsB {
+		ways *= float64(c.RoundsA+i+1) / float64(i+1)
+	}
+	alpha := benchmath.DefaultThresholds.CompareAlpha
+	if 2/ways <= alpha {
+		return ""
+	}
+	return fmt.Sprintf("With %d and %d rounds no difference can be shown at the level of %v, however large: run both with --rounds %d or more",
+		c.RoundsA, c.RoundsB, alpha, enoughRounds)
 }
 
 // geomean is nil for fewer than two rows, and where a median is 0.

@@ -1,4 +1,4 @@
-package report_test
+package report
 
 import (
 	"flag"
@@ -9,8 +9,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"carpool/bench/report"
 )
 
 var update = flag.Bool("update", false, "write the golden files and the screenshots")
@@ -56,19 +54,19 @@ func shapes() []shape {
 
 // fixture is a report as a run on a small machine gives it. The same arguments give the same report; speedup multiplies
 // the rates of carpool's strategies.
-func fixture(seed uint64, speedup float64) report.Report {
+func fixture(seed uint64, speedup float64) Report {
 	random := rand.New(rand.NewPCG(seed, 7))
-	overhead := report.Overhead{HarnessSeconds: 27.1e-6, BareSeconds: 23.9e-6}
-	r := report.Report{
-		Schema: report.SchemaVersion, Made: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC),
-		Environment: report.Environment{
+	overhead := Overhead{HarnessSeconds: 27.1e-6, BareSeconds: 23.9e-6}
+	r := Report{
+		Schema: SchemaVersion, Made: time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC),
+		Environment: Environment{
 			CPU: "AMD EPYC 7763", Cores: 4, MemoryBytes: 16 << 30, OS: "Linux 6.18.0", Go: "go1.26.0", Carpool: "0.4.0",
 			Commit: "1a2b3c4d5e6f", Postgres: "17.2", Private: true, MaxConnections: 100,
 			Poolers:        map[string]string{"carpool": "0.4.0", "pgbouncer": "1.24.0"},
 			LoadAverage:    0.31,
 			ServerSettings: map[string]string{"fsync": "off", "max_connections": "100", "shared_buffers": "128MB"},
 		},
-		Settings: report.Settings{
+		Settings: Settings{
 			Workload: "books", Protocol: "extended", Clients: 8, Processes: 4, PoolSize: 4, Rounds: fixtureRounds,
 			DurationSeconds: fixtureSeconds, Transport: "tcp", Seed: seed, CommandLine: "carpool bench --rounds 5 --processes 4",
 		},
@@ -81,26 +79,26 @@ func fixture(seed uint64, speedup float64) report.Report {
 		}
 		r.Strategies = append(r.Strategies, s.strategy(random, fixtureRounds))
 	}
-	alchemy := report.Describe("python-sqlalchemy-pool")
-	r.Strategies = append(r.Strategies, report.Strategy{
+	alchemy := Describe("python-sqlalchemy-pool")
+	r.Strategies = append(r.Strategies, Strategy{
 		Name: "python-sqlalchemy-pool", Title: alchemy.Title, LectureSeconds: alchemy.LectureSeconds,
 		Skipped: "SQLAlchemy isn't installed for python3.",
 	})
-	r.Sweeps = []report.Sweep{poolSweep(random), clientSweep(random)}
-	report.Finish(&r)
+	r.Sweeps = []Sweep{poolSweep(random), clientSweep(random)}
+	Finish(&r)
 	return r
 }
 
-func (s shape) strategy(random *rand.Rand, rounds int) report.Strategy {
-	about := report.Describe(s.name)
-	strategy := report.Strategy{Name: s.name, Title: about.Title, Unsafe: about.Unsafe, LectureSeconds: about.LectureSeconds}
+func (s shape) strategy(random *rand.Rand, rounds int) Strategy {
+	about := Describe(s.name)
+	strategy := Strategy{Name: s.name, Title: about.Title, Unsafe: about.Unsafe, LectureSeconds: about.LectureSeconds}
 	for range rounds {
 		strategy.Rounds = append(strategy.Rounds, s.round(random))
 	}
 	return strategy
 }
 
-func (s shape) round(random *rand.Rand) report.Round {
+func (s shape) round(random *rand.Rand) Round {
 	drift := 1 + 0.025*random.NormFloat64()
 	calls := int64(s.rate * fixtureSeconds * drift)
 	cpu := func(per10000 float64) *float64 {
@@ -110,7 +108,7 @@ func (s shape) round(random *rand.Rand) report.Round {
 		seconds := math.Round(per10000*float64(calls)/10_000*(1+0.03*random.NormFloat64())*1e3) / 1e3
 		return &seconds
 	}
-	round := report.Round{
+	round := Round{
 		ElapsedSeconds: fixtureSeconds, Calls: calls, Latency: latencies(random, calls, s.p50/drift, s.tail), Errors: map[string]int64{},
 		ServerConnections: &s.connections, ClientCPUSeconds: cpu(s.client), PoolerCPUSeconds: cpu(s.pooler), ServerCPUSeconds: cpu(s.server),
 	}
@@ -140,26 +138,26 @@ func (s shape) round(random *rand.Rand) report.Round {
 		} else if s.name == "none" || s.name == "python-psycopg2-none" {
 			connections = max(1, connections-random.IntN(3))
 		}
-		round.Samples = append(round.Samples, report.Sample{AtSeconds: at, ServerConnections: connections})
+		round.Samples = append(round.Samples, Sample{AtSeconds: at, ServerConnections: connections})
 	}
 	return round
 }
 
-// latencies spreads calls over buckets that are 8 % apart, along a log-normal distribution with a few stragglers.
-func latencies(random *rand.Rand, calls int64, p50, deviation float64) []report.Bucket {
-	var buckets []report.Bucket
+// latencies spreads calls over buckets that are 12 % apart, along a log-normal distribution with a few stragglers.
+func latencies(random *rand.Rand, calls int64, p50, deviation float64) []Bucket {
+	var buckets []Bucket
 	left := calls
 	below := func(x float64) float64 {
 		normal := 0.5 * math.Erfc(-math.Log(x/p50)/deviation/math.Sqrt2)
 		straggler := 0.5 * math.Erfc(-math.Log(x/(p50*6))/0.5/math.Sqrt2)
 		return 0.994*normal + 0.006*straggler
 	}
-	for low := p50 / 20; low < p50*60 && left > 0; low *= 1.08 {
-		expected := float64(calls) * (below(low*1.08) - below(low))
+	for low := p50 / 20; low < p50*60 && left > 0; low *= 1.12 {
+		expected := float64(calls) * (below(low*1.12) - below(low))
 		n := min(left, int64(expected+random.Float64()))
 		if n > 0 {
-			value := math.Round(low*1.04*1e8) / 1e8
-			buckets = append(buckets, report.Bucket{value, float64(n)})
+			value := math.Round(low*1.06*1e8) / 1e8
+			buckets = append(buckets, Bucket{value, float64(n)})
 			left -= n
 		}
 	}
@@ -169,22 +167,22 @@ func latencies(random *rand.Rand, calls int64, p50, deviation float64) []report.
 	return buckets
 }
 
-func poolSweep(random *rand.Rand) report.Sweep {
-	sweep := report.Sweep{Setting: "pool"}
+func poolSweep(random *rand.Rand) Sweep {
+	sweep := Sweep{Setting: "pool"}
 	for i, rate := range []float64{6900, 11800, 16800, 17100, 16900, 16700, 16200} {
 		size := 1 << i
 		s := shape{name: "carpool", rate: rate, p50: 8 / rate, tail: 0.35, connections: min(size, 8), pooler: 0.13, server: 0.43, client: 0.36}
-		sweep.Points = append(sweep.Points, report.Point{Value: size, Strategies: []report.Strategy{s.strategy(random, 3)}})
+		sweep.Points = append(sweep.Points, Point{Value: size, Strategies: []Strategy{s.strategy(random, 3)}})
 	}
 	return sweep
 }
 
-func clientSweep(random *rand.Rand) report.Sweep {
-	sweep := report.Sweep{Setting: "clients"}
+func clientSweep(random *rand.Rand) Sweep {
+	sweep := Sweep{Setting: "clients"}
 	for i := range 7 {
 		clients := 1 << i
 		saturation := func(peak, half float64) float64 { return peak * float64(clients) / (float64(clients) + half) }
-		var strategies []report.Strategy
+		var strategies []Strategy
 		for _, s := range []shape{
 			{name: "none", rate: saturation(450, 0.8), tail: 0.25},
 			{name: "driver-pool", rate: saturation(23500, 2), tail: 0.3},
@@ -197,7 +195,7 @@ func clientSweep(random *rand.Rand) report.Sweep {
 			s.connections = min(clients, 4)
 			strategies = append(strategies, s.strategy(random, 3))
 		}
-		sweep.Points = append(sweep.Points, report.Point{Value: clients, Strategies: strategies})
+		sweep.Points = append(sweep.Points, Point{Value: clients, Strategies: strategies})
 	}
 	return sweep
 }

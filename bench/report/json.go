@@ -14,12 +14,53 @@ const reportLimit = 256 << 20
 // WriteJSON writes r, whose Schema it sets, in the form that docs/benchmark-report.md describes.
 func WriteJSON(w io.Writer, r Report) error {
 	r.Schema = SchemaVersion
+	r = withoutNull(r)
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("encode the report: %w", err)
 	}
 	_, err = w.Write(append(joinPairs(data), '\n'))
 	return err
+}
+
+// withoutNull is a copy of r in which arrays and objects that have nothing in them are empty instead of null, which a reader
+// may take for "not measured".
+func withoutNull(r Report) Report {
+	r.Strategies = strategiesWithoutNull(r.Strategies)
+	r.Advice = append([]string{}, r.Advice...)
+	r.Warnings = append([]string{}, r.Warnings...)
+	sweeps := append([]Sweep{}, r.Sweeps...)
+	for i, sweep := range sweeps {
+		points := append([]Point{}, sweep.Points...)
+		for j, point := range points {
+			points[j].Strategies = strategiesWithoutNull(point.Strategies)
+		}
+		sweeps[i].Points = points
+	}
+	r.Sweeps = sweeps
+	if r.Environment.Poolers == nil {
+		r.Environment.Poolers = map[string]string{}
+	}
+	if r.Environment.ServerSettings == nil {
+		r.Environment.ServerSettings = map[string]string{}
+	}
+	return r
+}
+
+func strategiesWithoutNull(strategies []Strategy) []Strategy {
+	strategies = append([]Strategy{}, strategies...)
+	for i, s := range strategies {
+		rounds := append([]Round{}, s.Rounds...)
+		for j, round := range rounds {
+			rounds[j].Latency = append([]Bucket{}, round.Latency...)
+			rounds[j].Samples = append([]Sample{}, round.Samples...)
+			if round.Errors == nil {
+				rounds[j].Errors = map[string]int64{}
+			}
+		}
+		strategies[i].Rounds = rounds
+	}
+	return strategies
 }
 
 // joinPairs puts what is inside the innermost arrays of numbers on one line: latencies would take four lines each.
@@ -106,10 +147,12 @@ func (r Report) validate() error {
 		return err
 	}
 	for _, sweep := range r.Sweeps {
+		seen := make(map[int]bool)
 		for _, point := range sweep.Points {
-			if point.Value < 1 {
-				return fmt.Errorf("sweep %q has a point at %d", sweep.Setting, point.Value)
+			if point.Value < 1 || seen[point.Value] {
+				return fmt.Errorf("sweep %q has a second point, or an impossible one, at %d", sweep.Setting, point.Value)
 			}
+			seen[point.Value] = true
 			if err := validateStrategies(point.Strategies); err != nil {
 				return fmt.Errorf("sweep %q at %d: %w", sweep.Setting, point.Value, err)
 			}

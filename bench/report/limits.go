@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -72,6 +73,12 @@ func (s Strategy) cores() (cores, bool) {
 	return used, true
 }
 
+// share is how many cores somebody had in use.
+type share struct {
+	name string
+	n    float64
+}
+
 // processor tells that the processor is the limit, and whose work it is; empty when it isn't.
 func processor(r Report, s Strategy) string {
 	used, known := s.cores()
@@ -79,23 +86,8 @@ func processor(r Report, s Strategy) string {
 	if !known || have <= 0 || used.total() < busy*have {
 		return ""
 	}
-	parts := []struct {
-		name string
-		n    float64
-	}{{"the clients", used.clients}, {"the pooler", used.pooler}, {"Postgres", used.server}}
-	slices.SortStableFunc(parts, func(a, b struct {
-		name string
-		n    float64
-	},
-	) int {
-		switch {
-		case a.n > b.n:
-			return -1
-		case a.n < b.n:
-			return 1
-		}
-		return 0
-	})
+	parts := []share{{"the clients", used.clients}, {"the pooler", used.pooler}, {"Postgres", used.server}}
+	slices.SortStableFunc(parts, func(a, b share) int { return cmp.Compare(b.n, a.n) })
 	var words []string
 	for _, part := range parts {
 		if part.n > 0 {

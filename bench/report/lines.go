@@ -78,7 +78,7 @@ func (d lines) draw(c draw.Canvas, l look) {
 	f := d.frame(draw.Crop(c, 0, 0, legend, 0), l)
 	f.axes(d, l)
 	if d.knee != nil {
-		f.knee(*d.knee, d.text, l)
+		f.knee(*d.knee, d.text, l, d.lines)
 	}
 	for _, line := range d.lines {
 		f.line(line, l)
@@ -131,8 +131,14 @@ func (f frame) axes(d lines, l look) {
 		f.area.FillText(style, vg.Point{X: f.area.Min.X - 6, Y: f.y(t.Value)}, t.Label)
 	}
 	style.XAlign, style.YAlign = draw.XCenter, draw.YTop
+	free := vg.Length(math.Inf(-1)) // from where on no label is
 	for _, t := range f.xTicks {
 		f.area.StrokeLine2(rule, f.x(t.Value), f.area.Min.Y, f.x(t.Value), f.area.Max.Y)
+		half := style.Width(t.Label) / 2
+		if f.x(t.Value)-half < free {
+			continue
+		}
+		free = f.x(t.Value) + half + 4
 		f.area.FillText(style, vg.Point{X: f.x(t.Value), Y: f.area.Min.Y - 5}, t.Label)
 	}
 	f.area.StrokeLine2(base, f.area.Min.X, f.area.Min.Y, f.area.Max.X, f.area.Min.Y)
@@ -161,17 +167,40 @@ func (f frame) line(s line, l look) {
 	}
 }
 
-// knee marks a value of the x axis.
-func (f frame) knee(at dot, text string, l look) {
-	style := l.style(textSize, l.theme.ink)
-	style.YAlign = draw.YBottom
+// knee marks a value of the x axis; its text stands where no line passes.
+func (f frame) knee(at dot, text string, l look, lines []line) {
+	style := middle(l.style(textSize, l.theme.ink))
 	x := f.x(at.x)
 	f.area.StrokeLine2(draw.LineStyle{Color: l.theme.ink, Width: 1.2, Dashes: []vg.Length{4, 3}}, x, f.area.Min.Y, x, f.area.Max.Y)
-	style.XAlign = draw.XLeft
-	place := x + 6
-	if place+style.Width(text) > f.area.Max.X {
-		style.XAlign = draw.XRight
-		place = x - 6
+	width := style.Width(text)
+	left := x + 6
+	if left+width > f.area.Max.X {
+		left = x - 6 - width
 	}
-	f.area.FillText(style, vg.Point{X: place, Y: f.area.Min.Y + 8}, text)
+	place, clearest := f.area.Min.Y+textSize, vg.Length(-1)
+	for y := place; y < f.area.Max.Y-textSize && clearest < 2*textSize; y += textSize {
+		if clear := f.clearance(lines, left, left+width, y); clear > clearest {
+			place, clearest = y, clear
+		}
+	}
+	f.area.FillText(style, vg.Point{X: left, Y: place}, text)
+}
+
+// clearance is how far the nearest line is from the height y between two places of the x axis.
+func (f frame) clearance(lines []line, from, to, y vg.Length) vg.Length {
+	clear := f.area.Max.Y - f.area.Min.Y
+	for _, line := range lines {
+		for i := 1; i < len(line.dots); i++ {
+			a, b := line.dots[i-1], line.dots[i]
+			x0, y0, x1, y1 := f.x(a.x), f.y(a.y), f.x(b.x), f.y(b.y)
+			const pieces = 16
+			for piece := range pieces + 1 {
+				share := vg.Length(piece) / pieces
+				if x := x0 + (x1-x0)*share; x >= from && x <= to {
+					clear = min(clear, vg.Length(math.Abs(float64(y0+(y1-y0)*share-y))))
+				}
+			}
+		}
+	}
+	return clear
 }

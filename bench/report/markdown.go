@@ -36,8 +36,8 @@ func WriteMarkdown(w io.Writer, r Report) error {
 		m.grid(sweepGrid(sweep))
 	}
 	m.section("Conditions", labelled(facts(r)))
-	m.section("Warnings", r.Warnings)
-	m.section("Advice", r.Advice)
+	m.section("Warnings", printables(r.Warnings))
+	m.section("Advice", printables(r.Advice))
 	_, err := io.WriteString(w, m.text.String())
 	return err
 }

@@ -19,7 +19,7 @@ func count(n int64) string {
 // amount writes a positive number with about three digits, and with all of those before the point.
 func amount(v float64) string {
 	switch {
-	case math.IsNaN(v) || math.IsInf(v, 0) || v > 1<<62:
+	case math.IsNaN(v) || math.IsInf(v, 0):
 		return "-"
 	case v == 0:
 		return "0"
@@ -29,6 +29,14 @@ func amount(v float64) string {
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	case v < 99.5:
 		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return rounded(v)
+}
+
+// rounded writes a number without a fraction.
+func rounded(v float64) string {
+	if math.Abs(v) > 1e15 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
 	}
 	return count(int64(math.Round(v)))
 }
@@ -53,7 +61,7 @@ func latency(seconds float64) string {
 // tick writes a round number of an axis: no more digits than it has.
 func tick(v float64) string {
 	if v >= 1000 {
-		return count(int64(math.Round(v)))
+		return rounded(v)
 	}
 	return strconv.FormatFloat(v, 'g', 6, 64)
 }
@@ -69,7 +77,7 @@ func factor(v float64) string {
 	case v < 9.95:
 		return strconv.FormatFloat(v, 'f', 1, 64) + "x"
 	}
-	return count(int64(math.Round(v))) + "x"
+	return rounded(v) + "x"
 }
 
 // percent writes a share without a sign.
@@ -78,7 +86,7 @@ func percent(share float64) string {
 	if p > 0 && p < 0.95 {
 		return strconv.FormatFloat(p, 'g', 1, 64) + " %"
 	}
-	return count(int64(math.Round(p))) + " %"
+	return rounded(p) + " %"
 }
 
 // size writes bytes in units of a million.
@@ -102,6 +110,15 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// sentence is printable text with the full stop that it may lack.
+func sentence(text string) string {
+	text = strings.TrimSpace(printable(text))
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?:") {
+		return text
+	}
+	return text + "."
 }
 
 // list joins words with commas and a final "and".

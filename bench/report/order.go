@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -69,13 +70,7 @@ func orderDoubts(r Report) []string {
 		return []string{"With a single round nothing is known of how much the numbers vary, so the order of close strategies isn't certain; --rounds 5 would tell"}
 	}
 	slices.SortStableFunc(strategies, func(a, b Strategy) int {
-		switch x, y := a.Summary.CallsPerSecond.Median, b.Summary.CallsPerSecond.Median; {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
+		return cmp.Compare(b.Summary.CallsPerSecond.Median, a.Summary.CallsPerSecond.Median)
 	})
 	var warnings []string
 	for i, a := range strategies[:len(strategies)-1] {

@@ -91,13 +91,44 @@ const middleAlign = draw.YAlignment(-0.36)
 
 // svg is the picture as an SVG file.
 func (p picture) svg(l look) ([]byte, error) {
-	canvas := vgsvg.New(l.width, p.height(l))
+	canvas := &sizedCanvas{Canvas: vgsvg.New(l.width, p.height(l))}
 	p.draw(draw.New(canvas), l)
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("draw %s: %w", p.name, err)
 	}
-	return out.Bytes(), nil
+	return canvas.fixed(out.Bytes()), nil
+}
+
+// sizedCanvas is a canvas that remembers how wide its texts are in the font that they were laid out with. A reader's machine may
+// not have that font; with the widths written into the SVG, no text grows into its neighbour or out of the picture.
+type sizedCanvas struct {
+	*vgsvg.Canvas
+	widths []vg.Length
+}
+
+// FillString writes text, as vg.Canvas has it.
+func (s *sizedCanvas) FillString(face plotfont.Face, at vg.Point, text string) {
+	s.widths = append(s.widths, face.Width(text))
+	s.Canvas.FillString(face, at, text)
+}
+
+// fixed adds the widths to an SVG, and to the font the names of its likes: those of the same measures, one of which is on
+// most machines.
+func (s *sizedCanvas) fixed(svg []byte) []byte {
+	const element = "<text "
+	var out strings.Builder
+	rest := strings.ReplaceAll(string(svg), "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
+	for _, width := range s.widths {
+		before, after, found := strings.Cut(rest, element)
+		if !found {
+			break
+		}
+		fmt.Fprintf(&out, `%s%stextLength="%.5g" lengthAdjust="spacingAndGlyphs" `, before, element, float64(width))
+		rest = after
+	}
+	out.WriteString(rest)
+	return []byte(out.String())
 }
 
 // inline is the picture as an SVG element for a page, as wide as its place.
@@ -113,8 +144,6 @@ func (p picture) inline(l look, class string) (string, error) {
 	if !found {
 		return "", fmt.Errorf("draw %s: no svg element was written", p.name)
 	}
-	// vgsvg names only the family that it measured with. The others are metrically the same, and on every machine is one.
-	body = strings.ReplaceAll(body, "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
 	return fmt.Sprintf(`<svg class="%s" viewBox="0 0 %.5g %.5g" role="img" aria-label="%s" xmlns="http://www.w3.org/2000/svg">%s`,
 		class, float64(l.width), float64(p.height(l)), attribute(p.alt), body), nil
 }

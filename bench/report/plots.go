@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"math"
@@ -147,9 +148,12 @@ const (
 
 func markedShares() []float64 { return []float64{50, 90, 99, 99.9} }
 
-func latencyTicks(look) []plot.Tick {
-	var ticks []plot.Tick
-	for _, percent := range append([]float64{minShare}, append(markedShares(), maxShare)...) {
+func latencyTicks(l look) []plot.Tick {
+	ticks := []plot.Tick{{Value: nines(minShare)}}
+	if !l.narrow() {
+		ticks[0].Label = exact(minShare) + " %"
+	}
+	for _, percent := range append(markedShares(), maxShare) {
 		ticks = append(ticks, plot.Tick{Value: nines(percent), Label: exact(percent) + " %"})
 	}
 	return ticks
@@ -278,15 +282,7 @@ func firstSamples(rounds []Round) []Sample {
 	for _, round := range rounds {
 		if len(round.Samples) > 0 {
 			samples := slices.Clone(round.Samples)
-			slices.SortStableFunc(samples, func(a, b Sample) int {
-				switch {
-				case a.AtSeconds < b.AtSeconds:
-					return -1
-				case a.AtSeconds > b.AtSeconds:
-					return 1
-				}
-				return 0
-			})
+			slices.SortStableFunc(samples, func(a, b Sample) int { return cmp.Compare(a.AtSeconds, b.AtSeconds) })
 			return samples
 		}
 	}

@@ -83,10 +83,14 @@ func (r rows) number(row draw.Canvas, l look, i int, x vg.Length) {
 // axis draws lines at the ticks, with their labels and the axis' own below.
 func (r rows) axis(area draw.Canvas, l look, ticks []plot.Tick, x func(float64) vg.Length, label string) {
 	faint := l.style(textSize-1, l.theme.faint)
-	faint.XAlign, faint.YAlign = draw.XCenter, draw.YTop
+	faint.YAlign = draw.YTop
 	rule := draw.LineStyle{Color: l.theme.grid, Width: 1}
-	for _, t := range ticks {
+	for i, t := range ticks {
 		area.StrokeLine2(rule, x(t.Value), area.Min.Y, x(t.Value), area.Max.Y)
+		faint.XAlign = draw.XCenter
+		if i == 0 && l.narrow() {
+			faint.XAlign = draw.XLeft // its left half would be outside
+		}
 		if t.Label != "" {
 			area.FillText(faint, vg.Point{X: x(t.Value), Y: area.Min.Y - 5}, t.Label)
 		}

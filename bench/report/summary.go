@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -143,9 +144,9 @@ func newSummary(rounds []Round) Summary {
 	return s
 }
 
-// callsPerSecond is 0 for a round that took no time.
+// callsPerSecond is 0 for a round that took no time, or less than a clock can tell.
 func (r Round) callsPerSecond() float64 {
-	if r.ElapsedSeconds <= 0 {
+	if r.ElapsedSeconds < 1e-9 {
 		return 0
 	}
 	return float64(r.Calls) / r.ElapsedSeconds
@@ -210,14 +211,6 @@ func larger[T int | int64](a, b *T) *T {
 // errorStates are the keys of errors, the most frequent first.
 func errorStates(errors map[string]int64) []string {
 	states := slices.Sorted(maps.Keys(errors))
-	slices.SortStableFunc(states, func(a, b string) int {
-		switch {
-		case errors[a] > errors[b]:
-			return -1
-		case errors[a] < errors[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(states, func(a, b string) int { return cmp.Compare(errors[b], errors[a]) })
 	return states
 }

@@ -53,14 +53,14 @@ func newScreen(o Options) *screen {
 func WriteTable(w io.Writer, r Report, o Options) error {
 	s := newScreen(o)
 	s.paragraph(s.strong, "", headline(r))
-	for _, sentence := range story(r) {
-		s.paragraph(s.plain, "", sentence)
+	for _, text := range story(r) {
+		s.paragraph(s.plain, "", text)
 	}
 	s.line("")
 	s.grid(outcomeGrid(r))
 	s.line("")
-	for _, sentence := range legend(r) {
-		s.paragraph(s.faint, "", sentence)
+	for _, text := range legend(r) {
+		s.paragraph(s.faint, "", text)
 	}
 	for _, w := range wrongs(r.Strategies) {
 		s.line("")
@@ -105,8 +105,8 @@ func (s *screen) section(title string, sentences []string) {
 	if title != "" {
 		s.line(s.strong.Render(title))
 	}
-	for _, sentence := range sentences {
-		s.paragraph(s.plain, "  - ", printable(sentence))
+	for _, text := range sentences {
+		s.paragraph(s.plain, "  - ", sentence(text))
 	}
 }
 
@@ -195,14 +195,20 @@ func (s *screen) cell(g grid, row, col int) lipgloss.Style {
 // only as many columns as fit.
 func (g grid) split(width int) []grid {
 	var parts []grid
+	narrow := narrowTitle
+	for _, row := range g.rows {
+		for _, word := range strings.Fields(row[0]) {
+			narrow = max(narrow, ansi.StringWidth(word))
+		}
+	}
 	for from := 1; from == 1 || from < len(g.heads); {
-		room := width - min(g.columnWidth(0), narrowTitle)
+		room := width - min(g.columnWidth(0), narrow)
 		to := from
 		for to < len(g.heads) && (to == from || room >= g.columnWidth(to)+columnGap) {
 			room -= g.columnWidth(to) + columnGap
 			to++
 		}
-		title := max(narrowTitle, min(g.columnWidth(0), narrowTitle+room))
+		title := max(narrow, min(g.columnWidth(0), narrow+room))
 		part := grid{heads: append([]string{g.heads[0]}, g.heads[from:to]...), from: g.from}
 		for _, row := range g.rows {
 			cells := []string{strings.Join(wrap(row[0], title), "\n")}

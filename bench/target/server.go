@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"carpool/config"
 
@@ -45,6 +46,9 @@ func ParseServer(databaseURL string) (Server, error) {
 	}
 	if len(d.Hosts) != 1 {
 		return Server{}, errors.New("the database URL names several servers; a benchmark wants one")
+	}
+	if !isHost(d.Hosts[0]) {
+		return Server{}, errors.New("the database URL can't be used: its host is neither a name, nor an address, nor the directory of a Unix socket")
 	}
 	s := Server{
 		Host: d.Hosts[0], Port: defaultPort, User: d.User, Password: d.Password, Database: d.DBName, SSLMode: config.SSLPrefer,
@@ -91,18 +95,20 @@ func environmentSSLMode() (config.SSLMode, error) {
 
 // URL is a connection URL, with the password. A name of the application other than "" takes the place of the server's own.
 func (s Server) URL(application string) string {
-	u := url.URL{Scheme: "postgres", Path: "/" + s.Database, User: url.User(s.User)}
+	var u strings.Builder
+	u.WriteString("postgres://" + escape(s.User))
 	if s.Password != "" {
-		u.User = url.UserPassword(s.User, s.Password)
+		u.WriteString(":" + escape(s.Password))
 	}
+	u.WriteString("@")
 	query := url.Values{"sslmode": {s.SSLMode.String()}}
 	if s.isSocket() {
 		query.Set("host", s.Host)
 		query.Set("port", strconv.Itoa(s.Port))
 	} else {
-		u.Host = net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
+		u.WriteString(net.JoinHostPort(strings.ReplaceAll(s.Host, "%", "%25"), strconv.Itoa(s.Port)))
 	}
-	for name, value := range maps.All(s.Parameters) {
+	for name, value := range s.Parameters {
 		query.Set(name, value)
 	}
 	for name, value := range map[string]string{
@@ -112,10 +118,15 @@ func (s Server) URL(application string) string {
 			query.Set(name, value)
 		}
 	}
-	// libpq knows no + for a blank.
-	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	u.WriteString("/" + escape(s.Database) + "?" + blanks(query.Encode()))
 	return u.String()
 }
+
+// escape leaves nothing in a part of a URL that any reader of URLs could take for a separator.
+func escape(part string) string { return blanks(url.QueryEscape(part)) }
+
+// blanks writes blanks as libpq wants them: it takes a + literally.
+func blanks(escaped string) string { return strings.ReplaceAll(escaped, "+", "%20") }
 
 // Address is where to dial, for net.Dial.
 func (s Server) Address() (network, address string) {
@@ -147,8 +158,21 @@ func (s Server) At(address string) (Server, error) {
 	return s, nil
 }
 
-func (s Server) isSocket() bool {
-	return strings.HasPrefix(s.Host, "/") || strings.HasPrefix(s.Host, "@")
+func (s Server) isSocket() bool { return strings.HasPrefix(s.Host, "/") }
+
+// isHost tells whether all who read URLs will take a host for the same.
+func isHost(host string) bool {
+	if strings.HasPrefix(host, "/") {
+		return true
+	}
+	if strings.ContainsAny(host, ":%") {
+		_, err := netip.ParseAddr(host)
+		return err == nil
+	}
+	strange := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
+	}
+	return host != "" && !strings.ContainsFunc(host, strange)
 }
 
 // place is the server's address for sentences.

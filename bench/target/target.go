@@ -154,7 +154,8 @@ func (t *Target) Warnings() []string {
 // Private tells whether the Postgres was started for the benchmark.
 func (t *Target) Private() bool { return t.private != nil }
 
-// Pooled tells whether there is a pooler or proxy between us and Postgres already.
+// Pooled tells whether there is a pooler or proxy between us and Postgres already. One in session mode may not be noticed, and
+// does no harm then: its clients have a server of their own.
 func (t *Target) Pooled() bool { return t.pooled }
 
 // Version is Postgres', such as "17.2".

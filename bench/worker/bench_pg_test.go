@@ -2,14 +2,12 @@ package worker
 
 import (
 	"context"
-	"os"
 	"testing"
-	"time"
 
 	"carpool/bench/workload"
 )
 
-// nothing is a technique without a connection and a workload without a statement: what is left is the harness.
+// nothing is a technique without a connection and a call without a statement: what is left is the harness.
 type nothing struct{}
 
 func (nothing) open(context.Context, []*client) error                   { return nil }
@@ -19,14 +17,10 @@ func (nothing) drop(*client)                                            {}
 func (nothing) close([]*client)                                         {}
 func (nothing) Call(context.Context, workload.Session) error            { return nil }
 
+// The harness's own cost of a call, beside the sending and receiving.
 func BenchmarkLoop(b *testing.B) {
-	w := workload.Workload{NewCaller: func(workload.Place, int, uint64) workload.Caller { return nothing{} }}
-	config, err := readURL(postgres.URL("", ""))
-	if err != nil {
-		b.Fatal(err)
-	}
-	job := Job{Clients: 8, Technique: Kept, Protocol: Simple, Calls: int64(b.N), URL: postgres.URL("", "")}
-	r, err := newRun(job, w, config, Control{})
+	work := workload.Workload{NewCaller: func(workload.Place, int, uint64) workload.Caller { return nothing{} }}
+	r, err := newRun(Job{Clients: 8, Technique: Kept, Calls: int64(b.N)}, work, nil, Control{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -39,8 +33,8 @@ func BenchmarkLoop(b *testing.B) {
 }
 
 func BenchmarkSelect1(b *testing.B) {
-	for _, protocol := range []Protocol{Simple, Extended, Prepared} {
-		for _, technique := range []Technique{Kept, DriverPool, Global, GlobalUnsafe} {
+	for _, technique := range []Technique{Connect, Kept, DriverPool, Global, GlobalUnsafe} {
+		for _, protocol := range []Protocol{Simple, Extended, Prepared} {
 			b.Run(string(technique)+"/"+string(protocol), func(b *testing.B) {
 				b.ReportAllocs()
 				result, err := Run(b.Context(), Job{
@@ -50,16 +44,8 @@ func BenchmarkSelect1(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.ReportMetric(float64(result.Calls)/result.Elapsed.Seconds(), "calls/s")
-				b.ReportMetric(float64(result.CPU.Microseconds())/float64(result.Calls), "cpu-us/call")
+				b.ReportMetric(float64(result.CPU.Microseconds())/float64(b.N), "cpu-us/call")
 			})
 		}
-	}
-}
-
-func BenchmarkHold(b *testing.B) {
-	if d := os.Getenv("HOLD"); d != "" {
-		println(postgres.URL("", ""), postgres.Port())
-		dd, _ := time.ParseDuration(d)
-		time.Sleep(dd)
 	}
 }

@@ -89,7 +89,7 @@ func (c *connection) simple(ctx context.Context, s workload.Statement, args []st
 		tag = command.String()
 	}
 	if err := results.Close(); err != nil {
-		return "", err
+		return "", c.judge(err)
 	}
 	if count != 1 && !strings.Contains(sql, ";") {
 		return "", &misplaced{fmt.Sprintf("sent one statement and was given %d answers", count)}
@@ -118,7 +118,17 @@ func (c *connection) read(result *pgconn.ResultReader) (string, error) {
 		c.rows.add(result.Values())
 	}
 	tag, err := result.Close()
-	return tag.String(), err
+	return tag.String(), c.judge(err)
+}
+
+// judge tells an exchange that failed from one whose messages make no sense: there the driver has an error of its own and
+// keeps the connection open.
+func (c *connection) judge(err error) error {
+	var fromServer *pgconn.PgError
+	if err == nil || errors.As(err, &fromServer) || c.pg.IsClosed() {
+		return err
+	}
+	return &misplaced{"was given messages that make no sense: " + err.Error()}
 }
 
 // encode turns the values into bytes that last until the next exchange.
@@ -155,8 +165,7 @@ func (c *connection) CopyIn(ctx context.Context, sql string, r io.Reader) (workl
 	return c.reply(tag.String(), err)
 }
 
-// reply is what came of an exchange. An error without an SQLSTATE on a connection that the driver kept open is its finding
-// that the messages make no sense.
+// reply is what came of an exchange.
 func (c *connection) reply(tag string, err error) (workload.Reply, error) {
 	reply := workload.Reply{Tag: tag, Status: c.pg.TxStatus(), Warnings: c.warnings}
 	if err != nil {

@@ -61,8 +61,11 @@ func (c idleConnections) alive() int {
 	return alive
 }
 
-// isOpen looks whether the peer has closed a connection, without waiting and without taking bytes from it. One that can't
-// be looked at counts as open.
+// mostUnread bounds how often isOpen reads: a server has nothing to say to a client that is idle, but its farewell.
+const mostUnread = 16
+
+// isOpen looks whether the peer has closed a connection, without waiting. What has come before is thrown away: nobody is to
+// read from the connection any more. One that can't be looked at counts as open.
 func isOpen(conn net.Conn) bool {
 	for {
 		inner, ok := conn.(interface{ NetConn() net.Conn })
@@ -81,9 +84,14 @@ func isOpen(conn net.Conn) bool {
 	}
 	open := true
 	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		open = n > 0 || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)
+		var b [4096]byte
+		for range mostUnread {
+			n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT)
+			if n <= 0 {
+				open = errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)
+				return
+			}
+		}
 	})
 	return err == nil && open
 }

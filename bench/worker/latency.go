@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	longestLatency  = 10 * time.Minute // longer ones count as this
-	latencyDigits   = 3
-	mostShards      = 16
-	latencyFraction = 2 // a pair's latency is in the middle of the range that its digits stand for
+	longestLatency = 10 * time.Minute // longer ones count as this
+	latencyDigits  = 3
+	mostShards     = 16
 )
 
 // latencies collects durations from many goroutines. It is split so that they don't wait for each other, and so that ten
@@ -58,7 +57,8 @@ func (l *latencies) count() int64 {
 	return total
 }
 
-// pairs are latencies in nanoseconds, ascending, each with how many calls took that long.
+// pairs are latencies in nanoseconds, ascending, each with how many calls took that long. A latency is the middle of the
+// range that its digits stand for.
 func (l *latencies) pairs() [][2]int64 {
 	all := hdrhistogram.New(1, longestLatency.Nanoseconds(), latencyDigits)
 	for i := range l.shards {
@@ -70,7 +70,7 @@ func (l *latencies) pairs() [][2]int64 {
 	pairs := make([][2]int64, 0)
 	for _, bar := range all.Distribution() {
 		if bar.Count > 0 {
-			pairs = append(pairs, [2]int64{bar.From + (bar.To-bar.From)/latencyFraction, bar.Count})
+			pairs = append(pairs, [2]int64{bar.From + (bar.To-bar.From)/2, bar.Count})
 		}
 	}
 	return pairs

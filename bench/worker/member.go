@@ -97,7 +97,16 @@ func (m *member) stop() {
 		return
 	case <-patience.C:
 	}
-	m.process.End(signalPatience, syscall.SIGTERM)
+	_ = m.process.Signal(syscall.SIGTERM)
+	patience.Reset(signalPatience)
+	select {
+	case <-m.process.Done():
+		return
+	case <-patience.C:
+	}
+	// It leads a group, in which may be children of its own.
+	_ = syscall.Kill(-m.process.PID(), syscall.SIGKILL)
+	m.process.End(signalPatience)
 }
 
 // oneAtATime is a writer for many goroutines.

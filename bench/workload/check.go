@@ -90,10 +90,13 @@ func legible(text []byte, longest int) string {
 		text, tail = text[:longest], "..."
 	}
 	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
+		switch {
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
 		}
-		return r
+		return '?'
 	}, strings.ToValidUTF8(string(text), "?")) + tail
 }
 

@@ -122,7 +122,7 @@ func (d *documentChecker) Write(p []byte) (int, error) {
 		}
 		n := min(len(p), len(d.line)-d.pending)
 		if !bytes.Equal(p[:n], d.line[d.pending:d.pending+n]) {
-			d.wrong = fmt.Sprintf("in place of its part %d %s", d.parts+1, legible(p[:n], longestColumn))
+			d.wrong = fmt.Sprintf("in place of its part %d: %s", d.parts+1, legible(p[:n], longestColumn))
 			break
 		}
 		p = p[n:]

@@ -91,7 +91,7 @@ func (c *documentReader) check(reply Reply, id string) error {
 		if len(row) != 3 || string(row[0]) != id || !isNumber(row[1], i+1) || !bytes.Equal(row[2], c.body) {
 			return &WrongAnswer{
 				Asked: asked,
-				Got:   fmt.Sprintf("in place of its part %d %s", i+1, describe("document", Reply{Tag: reply.Tag, Rows: [][][]byte{row}})),
+				Got:   fmt.Sprintf("in place of its part %d: %s", i+1, describe("document", Reply{Tag: reply.Tag, Rows: [][][]byte{row}})),
 			}
 		}
 	}

@@ -14,10 +14,12 @@ import (
 //   - SQL commands that end with a semicolon, over as many lines as they need; -- begins a comment.
 //   - :name in a command is the value of a variable, sent as a parameter. Unlike in pgbench it isn't looked for within
 //     quotes, dollar quotes and comments, nor directly behind a name or, in brackets, behind the lower bound of a slice.
-//     Parameters are numbers and truths; no part of a name can be made of them.
+//     In a simple query the values stand in the text, as pgbench has them. Else they are parameters, whose types Postgres
+//     finds out by itself: :a + :b needs a cast there, with pgbench too. No part of a name can be made of them.
 //   - \set name expression. Expressions have integers, numbers with fractions, TRUE and FALSE, variables, + - * / %, & | # ~
-//     << >>, = <> < <= > >=, AND OR NOT, CASE WHEN and the functions abs double exp greatest int least ln max min mod pi pow
-//     power random random_exponential random_gaussian random_zipfian sqrt. A backslash at the end of the line continues it.
+//     << >>, = <> < <= > >=, AND OR NOT, CASE WHEN and the functions abs double exp greatest int least ln mod pi pow power
+//     random random_exponential random_gaussian random_zipfian sqrt, and max and min for greatest and least. There is no
+//     NULL. A backslash at the end of the line continues it.
 //   - \sleep number [us|ms|s], seconds unless it is said.
 //   - \if expression, \elif expression, \else, \endif.
 //   - The variables client_id, scale and random_seed are there from the start; all keep their values from call to call.
@@ -31,8 +33,9 @@ func Script(name, text string) (Workload, error) {
 	}
 	steps, variables := p.steps, p.names
 	return Workload{
-		Name:  name,
-		Title: "script " + name,
+		Name:   name,
+		Title:  "script " + name,
+		Tables: noTables,
 		NewCaller: func(place Place, client int, seed uint64) Caller {
 			in := scope{random: source(client, seed), variables: make([]variable, len(variables))}
 			for i, n := range automatic(place, client, seed) {

@@ -45,10 +45,16 @@ func bankTables(place Place) []string {
 
 // teller does the transactions of one client.
 type teller struct {
-	random                                                           *rand.Rand
-	scale                                                            int
-	updateAccount, readAccount, updateTeller, updateBranch, addEntry Statement
-	args                                                             [4]string
+	random *rand.Rand
+	scale  int
+
+	updateAccount Statement
+	readAccount   Statement
+	updateTeller  Statement
+	updateBranch  Statement
+	addEntry      Statement
+
+	args [4]string // kept for its memory
 }
 
 func newTeller(place Place, client int, seed uint64) *teller {

@@ -12,6 +12,7 @@ import (
 
 	"carpool/bench/experiment"
 	"carpool/bench/report"
+	"carpool/bench/target"
 	"carpool/bench/worker"
 	"carpool/bench/workload"
 	"carpool/config"
@@ -192,18 +193,24 @@ func (b *benchmark) chooseWorkload(f *pflag.FlagSet) error {
 
 func (b *benchmark) chooseDatabase() error {
 	p := &b.plan
+	from := defaultURLVariable
 	switch {
 	case b.private && b.url != "":
 		return usageError{errors.New("--private and --url exclude each other")}
 	case b.private:
 	case strings.Contains(b.url, "://"):
-		p.URL = b.url
+		p.URL, from = b.url, "--url"
 	case b.url != "":
-		if p.URL = b.program.variable(b.url); p.URL == "" {
+		if p.URL, from = b.program.variable(b.url), b.url; p.URL == "" {
 			return usageError{fmt.Errorf("--url: the environment variable %s isn't set", b.url)}
 		}
 	default:
 		p.URL = b.program.variable(defaultURLVariable)
+	}
+	if p.URL != "" {
+		if _, err := target.ParseServer(p.URL); err != nil {
+			return fmt.Errorf("%s: %w", from, err)
+		}
 	}
 	p.SSLMode = b.sslmode
 	p.Unix = b.unix
@@ -275,7 +282,7 @@ func (b *benchmark) run(ctx context.Context) error {
 		NullServer: []string{self, benchNullName},
 		Carpool:    []string{self, "serve"},
 		PgBouncer:  b.pgbouncer,
-		Version:    version(),
+		Version:    strings.TrimPrefix(version(), "carpool "),
 		Commit:     commit,
 		Note:       display.note,
 		Progress:   display.show,

@@ -84,7 +84,13 @@ type process struct {
 // The test's end kills it, if nothing else has.
 func start(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), stdout: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
+	return startCommand(t, environ, binary, args...)
+}
+
+// startCommand is start for a program that starts ours.
+func startCommand(t *testing.T, environ []string, program string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(program, args...), stdout: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -144,12 +150,32 @@ func (p *process) signal(sig syscall.Signal) {
 // wait waits for the end and returns the status, -1 for a signal's.
 func (p *process) wait() int {
 	p.t.Helper()
+	return p.waitFor(patience)
+}
+
+func (p *process) waitFor(limit time.Duration) int {
+	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(limit):
 		p.t.Fatal("it didn't end")
 	}
 	return p.cmd.ProcessState.ExitCode()
+}
+
+// eventually waits until something holds that nobody announces.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	timeout := time.After(patience)
+	for !holds() {
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
 }
 
 // runHere runs a command line in this process, to its end.

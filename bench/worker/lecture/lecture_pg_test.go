@@ -337,6 +337,30 @@ func TestTooManyConnectionsHaveTheirCode(t *testing.T) {
 	}
 }
 
+func TestGroupRunsTheProgram(t *testing.T) {
+	command, err := python(t).Command(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := job(worker.GlobalUnsafe, books(t, "together"))
+	all.FirstClient = 0
+	group := worker.Group{Command: command, Environ: pgserver.Environment(t.TempDir())}
+	var reported worker.Progress
+	r, err := group.Run(t.Context(), worker.Split(all, 2), nil, func(p worker.Progress) { reported = p })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Calls == 0 || reported.Calls == 0 || r.MixedTransactions == 0 || len(r.Examples) == 0 || len(r.Errors) > 0 {
+		t.Errorf("%d calls, %d reported, %d mixed, examples %q, errors %v",
+			r.Calls, reported.Calls, r.MixedTransactions, r.Examples, r.Errors)
+	}
+	checkLatencies(t, r)
+	all.Rate = 5
+	if _, err := group.Run(t.Context(), worker.Split(all, 2), nil, nil); err == nil || !strings.Contains(err.Error(), Check(all).Error()) {
+		t.Errorf("a job that can't be done: %v", err)
+	}
+}
+
 func TestStopAndEndOfParent(t *testing.T) {
 	endless := job(worker.Global, books(t, "endless"))
 	endless.Duration = time.Hour
