@@ -4,33 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"carpool/bench/worker"
+	"carpool/bench/workload"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Load is what Run puts on a server or pooler. URL, Clients and one of Duration and Transactions must be set.
+// Load is what Run puts on a server or pooler: clients in this process, each on a connection that it keeps.
 type Load struct {
-	URL          string        // where the clients connect
-	Clients      int           // connections, each with a goroutine
-	Duration     time.Duration // from the moment that all clients are connected; 0: until Transactions are done
-	Transactions int64         // by all clients together; 0: until Duration is over
-	Kind         Kind
-	Protocol     Protocol
-	Scale        int            // of the tables, as given to Prepare; 0: 1
-	Dials        int            // connections being opened at a time; 0: 20
-	Direct       string         // Postgres itself, to count server connections; empty: not counted
-	Console      string         // the pooler's admin console, to count waiting clients; empty: not counted
-	Progress     func(Snapshot) // called from one goroutine, ten times a second and once at the end; may be nil
+	URL      string // where the clients connect
+	Clients  int
+	Duration time.Duration // from the moment that all clients are connected
+	Workload string        // what a transaction does, by its name in bench/workload; Prepare makes its tables
+	Protocol worker.Protocol
+	Direct   string         // Postgres itself, to count server connections; empty: not counted
+	Console  string         // the pooler's admin console, to count waiting clients; empty: not counted
+	Progress func(Snapshot) // called from one goroutine, ten times a second and once at the end; may be nil
 }
 
 // Snapshot is how far a run is.
 type Snapshot struct {
 	Clients      int
-	Connected    int
+	Connected    int           // 0 until all have tried
 	Elapsed      time.Duration // since the clients started; 0 while they connect
 	Done         float64       // part of the run that is over, 0 to 1
 	Transactions int64
@@ -44,7 +44,6 @@ type Result struct {
 	Connected    int // took part
 	Elapsed      time.Duration
 	Transactions int64 // that succeeded
-	Reconnects   int64 // connections lost on the way and opened again
 	Latency      Latency
 	Peak         Gauges
 	// Errors counts failures by SQLSTATE; "connection" stands for those without one, "wrong reply" for a reply that wasn't
@@ -60,198 +59,89 @@ func (r Result) PerSecond() float64 {
 	return float64(r.Transactions) / r.Elapsed.Seconds()
 }
 
-const (
-	defaultDials = 20
-	// grace is how long a transaction may run on after the end of the load before its connection is cut.
-	grace = 10 * time.Second
-)
+// Latency describes how long the transactions of a run took, to three digits. The zero value is that of no transaction.
+type Latency struct {
+	Mean, P50, P90, P99, P999, Max time.Duration
+}
+
+// tables is where the tables of a load are: in the schema that everybody may use, of the private Postgres that loads are for.
+func tables(scale int) workload.Place { return workload.Place{Schema: "public", Scale: max(scale, 1)} }
+
+// Prepare makes the tables of a workload anew in the schema public; tpcb's are pgbench's own, with 100,000 accounts for each
+// unit of scale. It blocks until they are filled and analyzed; the URL should go straight to Postgres.
+func Prepare(ctx context.Context, url, name string, scale int) error {
+	work, err := workload.Find(name)
+	if err != nil {
+		return err
+	}
+	conn, err := pgconn.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("connecting to fill the tables: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, sql := range work.Tables(tables(scale)) {
+		if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
+			return fmt.Errorf("filling the tables: %w", err)
+		}
+	}
+	return nil
+}
 
 // Run puts the load on and blocks until it is over. A client that can't connect is counted and left out; Run fails when
-// none can, when ctx ends, or when a source of gauges fails. What was measured until then is in the Result all the same.
+// none can, when ctx ends, or when a source of gauges fails.
 func Run(ctx context.Context, load Load) (Result, error) {
-	if load.Clients <= 0 || load.Duration <= 0 && load.Transactions <= 0 {
-		return Result{}, errors.New("a load needs clients, and a duration or a number of transactions")
-	}
-	load.Scale = max(load.Scale, 1)
-	if load.Dials <= 0 {
-		load.Dials = defaultDials
-	}
-	config, err := pgconn.ParseConfig(load.URL)
-	if err != nil {
-		return Result{}, fmt.Errorf("reading the load's URL: %w", err)
+	if load.Clients <= 0 || load.Duration <= 0 {
+		return Result{}, errors.New("a load needs clients and a duration")
 	}
 	sampler, err := newSampler(ctx, load.Direct, load.Console)
 	if err != nil {
 		return Result{}, err
 	}
-	r := &run{
-		load: load, config: config, latencies: newLatencies(), sampler: sampler,
-		dials: make(chan struct{}, load.Dials), start: make(chan struct{}), errors: make(map[string]int64),
-	}
+	r := &run{load: load, sampler: sampler}
 	watching, stopWatching := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
 	watchers.Go(func() { r.sampler.run(watching) })
 	watchers.Go(func() { r.report(watching) })
-	r.drive(ctx)
+	worked, err := worker.Run(ctx, r.job(), worker.Control{Ready: r.begin, Progress: r.note})
+	r.note(worker.Progress{Calls: worked.Calls, Errors: failures(worked)})
+	r.ended.Store(true)
 	stopWatching()
 	watchers.Wait()
 	sampler.close(context.WithoutCancel(ctx))
-	return r.result(ctx)
+	return r.result(ctx, worked, err)
 }
 
 // run is one Run under way.
 type run struct {
 	// immutable
-	load      Load
-	config    *pgconn.Config
-	latencies *latencies
-	sampler   *sampler
-	dials     chan struct{} // holds one token for each connection being opened
-	start     chan struct{} // closed when every client has connected or given up
+	load    Load
+	sampler *sampler
 
 	// atomic
 	connected    atomic.Int64
-	taken        atomic.Int64 // transactions begun
 	transactions atomic.Int64
 	failures     atomic.Int64
-	reconnects   atomic.Int64
-	started      atomic.Pointer[time.Time] // when start was closed; nil before
-	elapsed      atomic.Int64              // nanoseconds of the whole run; 0 before its end
-
-	mu     sync.Mutex
-	errors map[string]int64 // guarded by mu
-	first  error            // guarded by mu; the first failure
+	started      atomic.Pointer[time.Time] // nil while the clients connect
+	ended        atomic.Bool
 }
 
-// drive connects the clients, starts them together and waits for them.
-func (r *run) drive(ctx context.Context) {
-	cut, cancel := context.WithCancel(ctx) // ends when connections are to be cut
-	defer cancel()
-	var ready, clients sync.WaitGroup
-	ready.Add(r.load.Clients)
-	for number := range r.load.Clients {
-		clients.Go(func() { r.client(cut, number, ready.Done) })
+func (r *run) job() worker.Job {
+	return worker.Job{
+		Technique: worker.Kept, URL: r.load.URL, Protocol: r.load.Protocol, Workload: r.load.Workload, Place: worker.Place(tables(0)),
+		Clients: r.load.Clients, Duration: r.load.Duration, Seed: 1,
 	}
-	ready.Wait()
+}
+
+// begin is told when the clients have connected.
+func (r *run) begin(ready worker.Ready) {
 	now := time.Now()
+	r.connected.Store(int64(ready.Connected))
 	r.started.Store(&now)
-	close(r.start)
-	if r.load.Duration > 0 {
-		timer := time.AfterFunc(r.load.Duration+grace, cancel)
-		defer timer.Stop()
-	}
-	clients.Wait()
-	r.elapsed.Store(int64(time.Since(now)))
 }
 
-// client is one client from its connection to its end. ready is called once, when it is connected or won't be.
-func (r *run) client(cut context.Context, number int, ready func()) {
-	a, err := r.connect(cut)
-	if err != nil {
-		r.fail(err)
-		ready()
-		return
-	}
-	r.connected.Add(1)
-	ready()
-	<-r.start
-	for a != nil && r.goesOn(cut) {
-		began := time.Now()
-		err := r.transact(cut, a)
-		if err == nil {
-			err = r.latencies.record(number, time.Since(began))
-		}
-		if err == nil {
-			r.transactions.Add(1)
-			continue
-		}
-		r.fail(err)
-		a = r.recover(cut, a)
-	}
-	if a != nil {
-		_ = a.conn.Close(cut) // nothing hangs on a polite goodbye
-	}
-}
-
-// goesOn tells whether there is another transaction to do, and takes it.
-func (r *run) goesOn(cut context.Context) bool {
-	if cut.Err() != nil {
-		return false
-	}
-	if r.load.Duration > 0 && time.Since(*r.started.Load()) >= r.load.Duration {
-		return false
-	}
-	return r.load.Transactions <= 0 || r.taken.Add(1) <= r.load.Transactions
-}
-
-// transact does one transaction. The connection is cut rather than watched: a context that can end costs pgconn a
-// goroutine for each query.
-func (r *run) transact(cut context.Context, a *asker) error {
-	release := context.AfterFunc(cut, func() { _ = a.conn.Conn().SetDeadline(time.Unix(1, 0)) })
-	defer release()
-	return a.transaction(context.Background(), r.load.Kind, r.load.Scale)
-}
-
-// recover makes a client fit for the next transaction after a failed one. It returns nil when that can't be done.
-func (r *run) recover(cut context.Context, a *asker) *asker {
-	if !a.conn.IsClosed() && a.conn.TxStatus() != 'I' {
-		if _, err := a.conn.Exec(cut, "ROLLBACK").ReadAll(); err != nil {
-			_ = a.conn.Close(cut)
-		}
-	}
-	if !a.conn.IsClosed() {
-		return a
-	}
-	if cut.Err() != nil {
-		return nil
-	}
-	fresh, err := r.connect(cut)
-	if err != nil {
-		r.fail(err)
-		r.connected.Add(-1)
-		return nil
-	}
-	r.reconnects.Add(1)
-	return fresh
-}
-
-// connect opens one connection when its turn has come.
-func (r *run) connect(ctx context.Context) (*asker, error) {
-	select {
-	case r.dials <- struct{}{}:
-		defer func() { <-r.dials }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	conn, err := pgconn.ConnectConfig(ctx, r.config)
-	if err != nil {
-		return nil, err
-	}
-	a := &asker{conn: conn, protocol: r.load.Protocol}
-	if err := a.prepare(ctx, r.load.Kind); err != nil {
-		_ = conn.Close(ctx)
-		return nil, err
-	}
-	return a, nil
-}
-
-// fail counts an error under its SQLSTATE.
-func (r *run) fail(err error) {
-	r.failures.Add(1)
-	key := "connection"
-	var fromServer *pgconn.PgError
-	switch {
-	case errors.As(err, &fromServer):
-		key = fromServer.Code
-	case errors.Is(err, errWrongReply):
-		key = "wrong reply"
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.errors[key]++
-	if r.first == nil {
-		r.first = err
-	}
+func (r *run) note(p worker.Progress) {
+	r.transactions.Store(p.Calls)
+	r.failures.Store(p.Errors)
 }
 
 // report calls Progress until ctx ends, and then once more.
@@ -278,39 +168,58 @@ func (r *run) snapshot() Snapshot {
 		Clients: r.load.Clients, Connected: int(r.connected.Load()),
 		Transactions: r.transactions.Load(), Errors: r.failures.Load(), Gauges: gauges,
 	}
-	if whole := r.elapsed.Load(); whole > 0 {
-		s.Elapsed, s.Done = time.Duration(whole), 1
-		return s
-	}
 	if started := r.started.Load(); started != nil {
 		s.Elapsed = time.Since(*started)
+		s.Done = min(float64(s.Elapsed)/float64(r.load.Duration), 1)
 	}
-	if r.load.Duration > 0 {
-		s.Done = float64(s.Elapsed) / float64(r.load.Duration)
+	if r.ended.Load() {
+		s.Done = 1
 	}
-	if r.load.Transactions > 0 {
-		s.Done = max(s.Done, float64(s.Transactions)/float64(r.load.Transactions))
-	}
-	s.Done = min(s.Done, 1)
 	return s
 }
 
-func (r *run) result(ctx context.Context) (Result, error) {
+func (r *run) result(ctx context.Context, worked worker.Result, err error) (Result, error) {
 	_, peak, sampleErr := r.sampler.gauges()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	result := Result{
-		Clients: r.load.Clients, Connected: int(r.connected.Load()), Elapsed: time.Duration(r.elapsed.Load()),
-		Transactions: r.transactions.Load(), Reconnects: r.reconnects.Load(), Latency: r.latencies.summarize(),
-		Peak: peak, Errors: maps.Clone(r.errors),
+		Clients: r.load.Clients, Connected: worked.Connected, Elapsed: worked.Elapsed, Transactions: worked.Calls,
+		Latency: latencyOf(worked), Peak: peak, Errors: errorsOf(worked),
 	}
 	switch {
 	case ctx.Err() != nil:
 		return result, fmt.Errorf("the load was stopped: %w", context.Cause(ctx))
-	case sampleErr != nil:
-		return result, sampleErr
-	case result.Connected == 0 && result.Transactions == 0:
-		return result, fmt.Errorf("no client could connect: %w", r.first)
+	case err != nil:
+		return result, err
 	}
-	return result, nil
+	return result, sampleErr
 }
+
+// latencyOf puts the pairs of latency and count back into a histogram.
+func latencyOf(worked worker.Result) Latency {
+	if len(worked.Latency) == 0 {
+		return Latency{}
+	}
+	all := hdrhistogram.New(1, worked.Latency[len(worked.Latency)-1][0]+1, 3)
+	for _, pair := range worked.Latency {
+		_ = all.RecordValues(pair[0], pair[1]) // the last one is the highest
+	}
+	at := func(percent float64) time.Duration { return time.Duration(all.ValueAtPercentile(percent)) }
+	return Latency{
+		Mean: time.Duration(all.Mean()), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: time.Duration(all.Max()),
+	}
+}
+
+// wrongReply stands for replies that weren't the asker's.
+const wrongReply = "wrong reply"
+
+func errorsOf(worked worker.Result) map[string]int64 {
+	all := make(map[string]int64)
+	for state, n := range worked.Errors {
+		all[state] = n
+	}
+	if wrong := worked.WrongAnswers + worked.MixedTransactions + worked.ProtocolErrors; wrong > 0 {
+		all[wrongReply] = wrong
+	}
+	return all
+}
+
+func failures(worked worker.Result) int64 { return total(errorsOf(worked)) }

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func TestWriteSummary(t *testing.T) {
@@ -65,48 +63,5 @@ func TestCount(t *testing.T) {
 		if got := count(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
-	}
-}
-
-func TestInline(t *testing.T) {
-	if got := inline("a = $2 + $1, $2", []int{-5, 60}); got != "a = 60 + -5, 60" {
-		t.Errorf("got %s", got)
-	}
-}
-
-func TestCheckNoticesForeignReplies(t *testing.T) {
-	reply := func(tag string, keys ...string) *pgconn.Result {
-		result := &pgconn.Result{CommandTag: pgconn.NewCommandTag(tag)}
-		for _, key := range keys {
-			result.Rows = append(result.Rows, [][]byte{[]byte(key), []byte("0")})
-		}
-		return result
-	}
-	for _, row := range []struct {
-		asked statement
-		reply *pgconn.Result
-		good  bool
-	}{
-		{readAccount, reply("SELECT 1", "7"), true},
-		{readAccount, reply("SELECT 1", "8"), false},
-		{readAccount, reply("SELECT 0"), false},
-		{readAccount, reply("SELECT 2", "7", "7"), false},
-		{updateAccount, reply("UPDATE 1"), true},
-		{updateAccount, reply("SELECT 1", "7"), false},
-		{commit, reply("COMMIT"), true},
-		{commit, reply("ROLLBACK"), false},
-	} {
-		if err := row.asked.check(row.reply, []int{7, 1}); (err == nil) != row.good {
-			t.Errorf("%s answered by %s: %v", row.asked.sql, row.reply.CommandTag, err)
-		}
-	}
-}
-
-func TestParseKind(t *testing.T) {
-	if _, err := ParseKind("nonsense"); err == nil {
-		t.Error("an unknown kind of load")
-	}
-	if kind, err := ParseKind("tpcb-like"); kind != TPCBLike || err != nil {
-		t.Errorf("got %v, %v", kind, err)
 	}
 }

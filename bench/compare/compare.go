@@ -176,7 +176,7 @@ func (y *yard) prepare(ctx context.Context) error {
 	if err := y.postgres.Owner().Give(y.dir); err != nil {
 		return err
 	}
-	if err := bench.Prepare(ctx, y.postgres.URL("", ""), y.Scale); err != nil {
+	if err := bench.Prepare(ctx, y.postgres.URL("", ""), "tpcb", y.Scale); err != nil {
 		return err
 	}
 	y.describe(ctx)

@@ -12,7 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"carpool/bench"
+	"carpool/bench/worker"
+
 	"carpool/bench/pgserver"
 	"carpool/bench/pooler"
 )
@@ -30,13 +31,13 @@ func findPgbench(binaries pgserver.Binaries) (string, error) {
 
 // cell is one line of a table: one way to call pgbench.
 type cell struct {
-	protocol  bench.Protocol
+	protocol  worker.Protocol
 	clients   int
 	reconnect bool // a connection for each transaction
 }
 
 func (c cell) String() string {
-	name := c.protocol.String()
+	name := string(c.protocol)
 	if c.reconnect {
 		name = "connect, " + name
 	}
@@ -63,7 +64,7 @@ func (y *yard) measure(ctx context.Context, p *pooler.Running, c cell) (sample, 
 // runPgbench runs pgbench once and reads the pooler's CPU time before and after. Connecting and leaving are part of it.
 func (y *yard) runPgbench(ctx context.Context, p *pooler.Running, c cell, limit ...string) (sample, error) {
 	arguments := append([]string{
-		"-n", "-S", "-j", "2", "-c", strconv.Itoa(c.clients), "-M", c.protocol.String(),
+		"-n", "-S", "-j", "2", "-c", strconv.Itoa(c.clients), "-M", string(c.protocol),
 		"-h", "127.0.0.1", "-p", strconv.Itoa(p.Port()), "-U", "postgres",
 	}, limit...)
 	if c.reconnect {

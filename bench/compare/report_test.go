@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"carpool/bench"
+	"carpool/bench/worker"
 )
 
 func TestParsePgbench(t *testing.T) {
@@ -58,7 +58,7 @@ func TestWriteLines(t *testing.T) {
 		return samples
 	}
 	var out bytes.Buffer
-	writeLines(&out, []line{{cell: cell{protocol: bench.Extended, clients: 100}, carpool: micro(10, 9, 14), pgbouncer: micro(20, 18, 20)}})
+	writeLines(&out, []line{{cell: cell{protocol: worker.Extended, clients: 100}, carpool: micro(10, 9, 14), pgbouncer: micro(20, 18, 20)}})
 	want := `
                              pooler's CPU time, us a transaction      transactions a second
                                carpool pgbouncer  ratio    in rounds    carpool pgbouncer  ratio    in rounds

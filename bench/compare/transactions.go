@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"carpool/bench"
 	"carpool/bench/pooler"
+	"carpool/bench/worker"
 )
 
 // pair is two running poolers whose measurements stand side by side.
@@ -51,9 +51,9 @@ func (y *yard) compareTransactions(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	poolers := map[bench.Protocol]pair{bench.Simple: unprepared, bench.Extended: unprepared, bench.Prepared: prepared}
+	poolers := map[worker.Protocol]pair{worker.Simple: unprepared, worker.Extended: unprepared, worker.Prepared: prepared}
 	var cells []cell
-	for _, protocol := range []bench.Protocol{bench.Simple, bench.Extended, bench.Prepared} {
+	for _, protocol := range []worker.Protocol{worker.Simple, worker.Extended, worker.Prepared} {
 		for _, clients := range y.Clients {
 			cells = append(cells, cell{protocol: protocol, clients: clients})
 		}
@@ -70,9 +70,9 @@ func (y *yard) compareConnects(ctx context.Context) error {
 	defer end()
 	var cells []cell
 	for _, clients := range y.Clients {
-		cells = append(cells, cell{protocol: bench.Simple, clients: clients, reconnect: true})
+		cells = append(cells, cell{protocol: worker.Simple, clients: clients, reconnect: true})
 	}
-	return y.takeTurns(ctx, cells, map[bench.Protocol]pair{bench.Simple: both})
+	return y.takeTurns(ctx, cells, map[worker.Protocol]pair{worker.Simple: both})
 }
 
 // line is a cell with its measurements, a pair for each round.
@@ -82,7 +82,7 @@ type line struct {
 }
 
 // takeTurns measures every cell in every round, each pooler going first in every other round, and prints the table.
-func (y *yard) takeTurns(ctx context.Context, cells []cell, poolers map[bench.Protocol]pair) error {
+func (y *yard) takeTurns(ctx context.Context, cells []cell, poolers map[worker.Protocol]pair) error {
 	lines := make([]line, len(cells))
 	for i, c := range cells {
 		lines[i].cell = c

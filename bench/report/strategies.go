@@ -68,6 +68,11 @@ func describeOthers(name string) Description {
 			Title:   "kept connections to pgbouncer",
 			Meaning: "The same through PgBouncer, the classic pooler, with equal settings.",
 		}
+	case "pgbench":
+		return Description{
+			Title:   "pgbench, a kept connection per client",
+			Meaning: "The same calls made by Postgres' own load generator: what the numbers of this one can be checked against.",
+		}
 	case "pgbouncer-connect":
 		return Description{
 			Title:   "connect for every call, to pgbouncer",
@@ -82,7 +87,13 @@ func describeOthers(name string) Description {
 	case "python-psycopg2-global":
 		return Description{
 			Title:          "Python (psycopg2), one connection",
-			Meaning:        "The lecture's program with one global psycopg2 connection for a process. psycopg2 lets one thread at a time ask, but all share one transaction.",
+			Meaning:        "The lecture's program with one global psycopg2 connection for a process, and a lock around each call.",
+			LectureSeconds: 3.2,
+		}
+	case "python-psycopg2-global-unsafe":
+		return Description{
+			Title:          "Python: one connection for all, unguarded",
+			Meaning:        "The same without a lock. psycopg2 itself keeps answers apart, so each is right; but all threads share one transaction, and each ends it for the others.",
 			Unsafe:         true,
 			LectureSeconds: 3.2,
 		}

@@ -9,6 +9,7 @@ import (
 
 	"carpool/bench"
 	"carpool/bench/pgserver"
+	"carpool/bench/worker"
 	"carpool/config"
 	"carpool/proxy"
 	"carpool/proxy/admin"
@@ -30,6 +31,7 @@ const (
 	demoName     = "demo" // of the user, and of the database behind carpool
 	demoPassword = "demo"
 	straightName = "straight" // of the database that carpool isn't before
+	demoWorkload = "prepared" // a row by its key
 )
 
 const (
@@ -77,7 +79,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, postgres.Stop()) }()
-	if err := bench.Prepare(ctx, postgres.URL(demoName, demoName), 1); err != nil {
+	if err := bench.Prepare(ctx, postgres.URL(demoName, demoName), demoWorkload, 1); err != nil {
 		return err
 	}
 	// A database of its own, so that each load counts only its own connections.
@@ -109,7 +111,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 // compare puts the same load on carpool and on Postgres and prints what came
 // of it.
 func (d *demo) compare(ctx context.Context, pooler *demoPooler, postgres *pgserver.Server) error {
-	load := bench.Load{Clients: d.clients, Duration: d.duration, Protocol: bench.Prepared}
+	load := bench.Load{Clients: d.clients, Duration: d.duration, Workload: demoWorkload, Protocol: worker.Prepared}
 	through, straight := load, load
 	through.URL, through.Direct, through.Console = pooler.url(demoName), postgres.URL(demoName, demoName), pooler.url("carpool")
 	straight.URL = postgres.URL(demoName, straightName)

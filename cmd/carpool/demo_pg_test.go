@@ -101,8 +101,8 @@ func TestDemoKeeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := mustQuery(t, conn, "SELECT count(*) FROM pgbench_accounts"); got != "100000" {
-		t.Errorf("%s accounts", got)
+	if got := mustQuery(t, conn, "SELECT count(*) FROM items"); got != "10000" {
+		t.Errorf("%s items", got)
 	}
 	p.signal(syscall.SIGINT)
 	if status := p.wait(); status != 0 {
