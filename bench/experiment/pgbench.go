@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -77,7 +78,7 @@ func (e *experiment) pgbench(ctx context.Context, z size, label string, start fu
 	password := server.Password
 	server.Password = "" // the command line is for everybody to see
 	cmd := exec.CommandContext(ctx, path, "--no-vacuum", "--protocol="+string(e.plan.protocol()), "--file="+script,
-		"--client="+strconv.Itoa(z.clients), "--jobs="+strconv.Itoa(z.processes),
+		"--client="+strconv.Itoa(z.clients), "--jobs="+strconv.Itoa(min(z.clients, z.processes*runtime.NumCPU())), // as many threads as ours have
 		"--time="+strconv.Itoa(int(math.Ceil(e.plan.Duration.Seconds()))), server.URL(target.ApplicationName(label)))
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+password)
 	var problems bytes.Buffer

@@ -91,7 +91,7 @@ func row(t *testing.T, r report.Report, name string) report.Strategy {
 // The lecture's order and factors, on the private Postgres; the file formats of --out.
 func TestBench(t *testing.T) {
 	dir, out := demoDir(t), t.TempDir()
-	p := start(t, []string{"TMPDIR=" + dir}, "bench", "--clients", "8", "--processes", "1", "--pool-size", "4", "--rounds", "2", "--duration", "1s",
+	p := start(t, []string{"TMPDIR=" + dir}, "bench", "--clients", "8", "--processes", "1", "--pool-size", "4", "--rounds", "2", "--duration", "500ms",
 		"--strategies", "none,global,global-unsafe,driver-pool,direct,carpool-connect,carpool,carpool-session,pgbouncer,python",
 		"--sweep", "pool=1,4", "--sweep", "clients=1,8", "--format", "json", "--out", out)
 	p.await("A private Postgres")
@@ -376,14 +376,19 @@ func TestBenchCompare(t *testing.T) {
 		names = append(names, write(t, dir, fmt.Sprintf("%d.json", i), p.stdout.String()))
 	}
 	status, out, problems := runHere(nil, "bench", "compare", names[0], names[1])
-	if status != 0 || !strings.Contains(out, "carpool") || !strings.Contains(out, "p=") {
+	if status != 0 || !strings.Contains(out, "carpool") || !strings.Contains(out, "geomean") || !strings.Contains(out, "The rounds show") {
 		t.Errorf("status %d: %s %s", status, out, problems)
 	}
 	status, _, problems = runHere(nil, "bench", "compare", names[0])
 	if status != exitUsage || !strings.Contains(problems, "takes two reports") {
 		t.Errorf("status %d: %s", status, problems)
 	}
-	status, _, problems = runHere(nil, "bench", "compare", names[0], write(t, dir, "bad.json", `{"schema": 99}`))
+	whole, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := strings.Replace(string(whole), `"schema": 1,`, `"schema": 99,`, 1)
+	status, _, problems = runHere(nil, "bench", "compare", names[0], write(t, dir, "bad.json", newer))
 	if status != 1 || !strings.Contains(problems, "bad.json") || !strings.Contains(problems, "99") {
 		t.Errorf("status %d: %s", status, problems)
 	}

@@ -22,7 +22,7 @@ type benchDisplay struct {
 
 const (
 	benchBarSteps     = 1000
-	benchPlainPause   = 5 * time.Second
+	benchPlainPause   = 2 * time.Second
 	benchBarWidth     = 20
 	defaultTableWidth = 120
 )
