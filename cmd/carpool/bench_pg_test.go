@@ -393,3 +393,25 @@ func TestBenchCompare(t *testing.T) {
 		t.Errorf("status %d: %s", status, problems)
 	}
 }
+
+// The numbers are those that Postgres' own load generator finds, within 10 %. Other tests may run beside this one, so the least
+// disturbed round of each counts, and disturbed attempts may be repeated.
+func TestBenchAgreesWithPgbench(t *testing.T) {
+	const attempts = 4
+	for attempt := 1; ; attempt++ {
+		p := start(t, nil, "bench", "--private", "--workload", "select1", "--strategies", "direct,pgbench", "--clients", "8", "--processes", "1",
+			"--rounds", "5", "--duration", "1s", "--sweep", "none", "--format", "json")
+		if status := p.waitFor(benchPatience); status != 0 {
+			t.Fatalf("status %d: %s", status, p.stderr)
+		}
+		r := decodeReport(t, p.stdout.String())
+		ours, theirs := row(t, r, "direct").Summary.CallsPerSecond.High, row(t, r, "pgbench").Summary.CallsPerSecond.High
+		t.Logf("%.0f calls a second, pgbench %.0f: %.2f", ours, theirs, ours/theirs)
+		if ours > 0.9*theirs && ours < 1.1*theirs {
+			return
+		}
+		if attempt == attempts {
+			t.Fatalf("after %d attempts still not within 10 %%", attempt)
+		}
+	}
+}
