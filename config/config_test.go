@@ -325,6 +325,42 @@ func TestWriteRedactedReportsErrors(t *testing.T) {
 
 var errBroken = errors.New("broken")
 
+// A process takes on everything but what needs a restart.
+func TestMerge(t *testing.T) {
+	old := mustLoad(t, "[pgbouncer]\nlisten_port=1\nlisten_addr=a, b\npool_mode=session\n[databases]\na = host=x\n")
+	next := mustLoad(t, "[pgbouncer]\nlisten_port=2\npool_mode=transaction\n[databases]\nb = host=y\n")
+	merged := Merge(old, next)
+	for _, change := range Diff(old, merged) {
+		if change.NeedsRestart {
+			t.Errorf("%s changes from %s to %s", change.Name, change.Old, change.New)
+		}
+	}
+	for _, change := range Diff(merged, next) {
+		if !change.NeedsRestart {
+			t.Errorf("%s stays %s, and isn't %s", change.Name, change.Old, change.New)
+		}
+	}
+	if _, ok := merged.Database("b"); !ok || merged.PoolMode != PoolTransaction || merged.ListenPort != 1 {
+		t.Errorf("merged is\n%s", merged.Redacted())
+	}
+	if next.ListenPort != 2 || len(old.ListenAddr) != 2 {
+		t.Error("an argument has changed")
+	}
+}
+
+func TestWhere(t *testing.T) {
+	c := mustLoad(t, "[pgbouncer]\nlisten_port=1\n[databases]\na = host=x\n")
+	if got := c.Where("listen_port"); !strings.HasSuffix(got, ":2") {
+		t.Errorf("a setting: %q", got)
+	}
+	if got := c.Where("pool_mode"); got != "" {
+		t.Errorf("a default: %q", got)
+	}
+	if d, _ := c.Database("a"); !strings.HasSuffix(d.Where(), ":4") {
+		t.Errorf("a database: %q", d.Where())
+	}
+}
+
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errBroken }
@@ -338,11 +374,11 @@ func TestDiff(t *testing.T) {
 	next.StaticUsers = map[string]string{"u": "hunter3", "v": "same", "w": "x"}
 	want := []Change{
 		{Name: "listen_port", Old: "1", New: "2", NeedsRestart: true},
-		{Name: "pool_mode", Old: "session", New: "transaction"},
+		{Name: "pool_mode", Old: "session", New: "transaction", Reconnect: true},
 		{Name: "server_tls_sslmode", Old: "prefer", New: "require", Reconnect: true},
 		{Name: "databases.new", New: "new = host=y password=*****"},
 		{Name: "databases.a.host", Old: "x", New: "y", Reconnect: true},
-		{Name: "databases.a.password", Old: "*****", New: "*****"},
+		{Name: "databases.a.password", Old: "*****", New: "*****", Reconnect: true},
 		{Name: "databases.a.pool_size", New: "3"},
 		{Name: "databases.a.parameter.work_mem", New: "1MB", Reconnect: true},
 		{Name: "databases.gone", Old: "gone = host=x password=*****"},

@@ -138,3 +138,16 @@ func diffStaticUsers(old, next map[string]string) []Change {
 	}
 	return changes
 }
+
+// Merge returns what a process that runs under old can take on of next without
+// a restart: next, except that the settings which need one keep old's values.
+// The result shares next's entries; neither argument changes.
+func Merge(old, next *Config) *Config {
+	merged := *next
+	for i := range globalKeys {
+		if k := &globalKeys[i]; !k.Reloadable {
+			k.bind.copy(&merged, old)
+		}
+	}
+	return &merged
+}

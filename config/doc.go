@@ -12,7 +12,8 @@
 //  4. [Config.Resolve] answers what applies to one database and user, with
 //     the precedence of user over database over global.
 //  5. On a reload, [Diff] names what changed between two configurations and
-//     which changes need a restart or new server connections.
+//     which changes need a restart or new server connections; [Merge] is what
+//     can be taken on without a restart.
 //
 // Every setting exists once, in the tables behind [Settings],
 // [DatabaseSettings], [UserSettings] and [PeerSettings]. Reading, printing,

@@ -53,6 +53,22 @@ type place struct {
 	line int
 }
 
+// String returns the place as "file:line", "" if it is unknown.
+func (at place) String() string {
+	if at.line == 0 {
+		return at.file
+	}
+	return fmt.Sprintf("%s:%d", at.file, at.line)
+}
+
+// Where returns the place where a global setting was given, as "file:line", or
+// "" if it has its default or was set by a program.
+func (c *Config) Where(setting string) string { return c.places[setting].String() }
+
+// Where returns the place of the entry, as "file:line", or "" if it was made
+// by a program.
+func (d *Database) Where() string { return d.at.String() }
+
 func (at place) problem(message string) Problem {
 	return Problem{File: at.file, Line: at.line, Message: message}
 }

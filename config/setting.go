@@ -62,11 +62,12 @@ type key[T any] struct {
 	bind binding[T]
 }
 
-// binding reads and prints the field of T that holds one setting. Errors of
+// binding reads, prints and copies the field of T that holds one setting. Errors of
 // set say what was expected and never repeat the text.
 type binding[T any] interface {
 	set(target *T, text string) error
 	text(target *T) string
+	copy(to, from *T)
 }
 
 func row[T any](name, unit, standard string, traits trait, bind binding[T], doc string) key[T] {
@@ -132,6 +133,8 @@ func (f field[T, V]) set(target *T, text string) error {
 }
 
 func (f field[T, V]) text(target *T) string { return f.format(*f.at(target)) }
+
+func (f field[T, V]) copy(to, from *T) { *f.at(to) = *f.at(from) }
 
 func number[T any](at func(*T) *int, least, most int) binding[T] {
 	return field[T, int]{at, func(s string) (int, error) { return parseInt(s, least, most) }, strconv.Itoa}

@@ -71,12 +71,12 @@ var listenKeys = []key[Config]{
 		"Time between probes; 0 is the system's default."),
 	row("tcp_user_timeout", "ms", "0", acts, milliseconds(func(c *Config) *time.Duration { return &c.TCPUserTimeout }),
 		"How long sent bytes may stay unacknowledged before the connection is dead; 0 is the system's default."),
-	row("tcp_socket_buffer", "bytes", "0", acts, size(func(c *Config) *int { return &c.TCPSocketBuffer }, 0, 1<<30),
+	row("tcp_socket_buffer", "bytes", "0", acts|restart, size(func(c *Config) *int { return &c.TCPSocketBuffer }, 0, 1<<30),
 		"Kernel buffer of each TCP connection, in each direction; 0 is the system's default."),
 }
 
 var poolKeys = []key[Config]{
-	row("pool_mode", "", "session", acts, choice(func(c *Config) *PoolMode { return &c.PoolMode }),
+	row("pool_mode", "", "session", acts|reconnect, choice(func(c *Config) *PoolMode { return &c.PoolMode }),
 		"When a server connection is given back: `session`, `transaction` or `statement`."),
 	row("max_client_conn", "", "100", acts, number(func(c *Config) *int { return &c.MaxClientConn }, 1, mostConnections),
 		"Clients connected at once."),
@@ -98,7 +98,7 @@ var poolKeys = []key[Config]{
 		"Clients that logged in as one user; 0 is no limit."),
 	row("server_round_robin", "", "0", acts, yesNo(func(c *Config) *bool { return &c.ServerRoundRobin }),
 		"Whether idle server connections are used in turn, rather than the most recently used first."),
-	row("max_prepared_statements", "", "200", acts, number(func(c *Config) *int { return &c.MaxPreparedStatements }, 0, mostConnections),
+	row("max_prepared_statements", "", "200", acts|reconnect, number(func(c *Config) *int { return &c.MaxPreparedStatements }, 0, mostConnections),
 		"Named prepared statements kept on each server connection in transaction and statement mode; 0 turns their tracking off."),
 	row("track_extra_parameters", "", "IntervalStyle", acts|restart, list(func(c *Config) *[]string { return &c.TrackExtraParameters }),
 		"Parameters kept for each client besides those Postgres always reports."),
@@ -108,7 +108,7 @@ var poolKeys = []key[Config]{
 		"Whether the client's address is appended to its application_name."),
 	row("disable_pqexec", "", "0", restart, yesNo(func(c *Config) *bool { return &c.DisablePQExec }),
 		"Whether to refuse simple queries."),
-	row("stats_period", "s", "60", acts, seconds(func(c *Config) *time.Duration { return &c.StatsPeriod }),
+	row("stats_period", "s", "60", acts|restart, seconds(func(c *Config) *time.Duration { return &c.StatsPeriod }),
 		"Period over which averages are taken."),
 	row("max_dials", "", "4", acts|own, number(func(c *Config) *int { return &c.MaxDials }, 1, mostConnections),
 		"Server connections that one pool opens at the same time."),

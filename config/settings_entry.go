@@ -19,7 +19,7 @@ var databaseKeys = []key[Database]{
 		"Name of the database on the server; empty is the name clients use."),
 	row("user", "", "", acts|reconnect, text(func(d *Database) *string { return &d.User }),
 		"User all server connections log in as; empty is each client's own."),
-	row("password", "", "", acts|secret, text(func(d *Database) *string { return &d.Password }),
+	row("password", "", "", acts|reconnect|secret, text(func(d *Database) *string { return &d.Password }),
 		"Password for `user`."),
 	row("auth_user", "", "", 0, text(func(d *Database) *string { return &d.AuthUser }),
 		"As the global setting, for this database; refused."),
@@ -27,7 +27,7 @@ var databaseKeys = []key[Database]{
 		"As the global setting, for this database; refused."),
 	row("auth_dbname", "", "", 0, text(func(d *Database) *string { return &d.AuthDBName }),
 		"As the global setting, for this database."),
-	row("pool_mode", "", "", acts, maybeChoice(func(d *Database) *Optional[PoolMode] { return &d.PoolMode }),
+	row("pool_mode", "", "", acts|reconnect, maybeChoice(func(d *Database) *Optional[PoolMode] { return &d.PoolMode }),
 		"Instead of the global setting."),
 	row("pool_size", "", "", acts, maybeNumber(func(d *Database) *Optional[int] { return &d.PoolSize }, 0, mostConnections),
 		"Instead of `default_pool_size`."),
@@ -71,7 +71,7 @@ var databaseKeys = []key[Database]{
 }
 
 var userKeys = []key[User]{
-	row("pool_mode", "", "", acts, maybeChoice(func(u *User) *Optional[PoolMode] { return &u.PoolMode }),
+	row("pool_mode", "", "", acts|reconnect, maybeChoice(func(u *User) *Optional[PoolMode] { return &u.PoolMode }),
 		"Instead of the database's or the global setting."),
 	row("pool_size", "", "", acts, maybeNumber(func(u *User) *Optional[int] { return &u.PoolSize }, 0, mostConnections),
 		"Instead of the database's `pool_size` or `default_pool_size`."),

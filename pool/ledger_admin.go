@@ -7,6 +7,12 @@ import (
 
 // retire marks everything open for closing.
 func (l *ledger[S]) retire(a *account[S], now time.Duration, fx *effects[S]) {
+	l.disown(a, fx)
+	l.rebalance(a, l.clock(now), fx)
+}
+
+// disown is retire without anything being dialed in place of what goes.
+func (l *ledger[S]) disown(a *account[S], fx *effects[S]) {
 	for _, it := range a.items {
 		if it.state == itemLeased && !it.retired {
 			it.retired = true
@@ -14,7 +20,24 @@ func (l *ledger[S]) retire(a *account[S], now time.Duration, fx *effects[S]) {
 		}
 	}
 	l.clearOut(a, ReasonRetired, fx)
-	l.rebalance(a, l.clock(now), fx)
+}
+
+// replace retires what is open, then changes the settings, and tries at once
+// what had to wait because of failures.
+func (l *ledger[S]) replace(a *account[S], s Settings[S], now time.Duration, fx *effects[S]) {
+	if a.removed {
+		return
+	}
+	now = l.clock(now)
+	l.disown(a, fx)
+	a.topUpAt = 0
+	l.configure(a, s, now, fx)
+	if h := a.host; h.failures > 0 && h.nextTry > now {
+		h.nextTry = now
+		for _, c := range slices.Clone(h.accounts) {
+			l.rebalance(c, now, fx)
+		}
+	}
 }
 
 // clearOut closes what is idle and calls off what is being dialed.
@@ -83,6 +106,9 @@ func (l *ledger[S]) configure(a *account[S], s Settings[S], now time.Duration, f
 	}
 	// Whoever starved for a budget the account has left finds room there now.
 	for _, b := range before {
+		if slices.Contains(a.budgets, b) {
+			continue // those who starve there are looked at with a
+		}
 		for _, c := range slices.Clone(b.accounts) {
 			l.rebalance(c, now, fx)
 		}

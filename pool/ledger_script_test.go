@@ -21,7 +21,7 @@ import (
 //	drop a -> close 1 broken        or not well
 //	leave a -> gone                 a waits no longer
 //	at 3s -> close 1 idle timeout   time passes; a tick if one is due
-//	set p size=3; limit db 2; retire p; pause p; resume p; remove p;
+//	set p size=3; replace p size=3; limit db 2; retire p; pause p; resume p; remove p;
 //	attach p; detach p; lose p 1; shutdown
 type script struct {
 	t       *testing.T
@@ -117,6 +117,8 @@ func (s *script) run(f []string) {
 				s.t.Fatalf("at %v the next tick is due at %v", s.now, s.led.due)
 			}
 		}
+	case "replace":
+		s.led.replace(p, s.settings(p.set, f[2:]), s.now, &fx)
 	case "retire":
 		s.led.retire(p, s.now, &fx)
 	case "pause":

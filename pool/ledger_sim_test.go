@@ -184,6 +184,11 @@ func (s *simulation) administer(p *simPool) {
 		s.led.resume(p.acct, s.now, &fx)
 	case 5:
 		set := s.settings()
+		if s.chance(50) {
+			s.note("replace %s by %+v", p.acct.set.Name, set)
+			s.led.replace(p.acct, set, s.now, &fx)
+			break
+		}
 		s.note("configure %s to %+v", p.acct.set.Name, set)
 		s.led.configure(p.acct, set, s.now, &fx)
 	case 6:

@@ -336,6 +336,38 @@ func TestLedger(t *testing.T) {
 			give c -> close 2 retired, dial p
 			dialed p -> close 3 retired
 			dialed p -> e=4`,
+		"replaced settings: nothing that was opened before is lent again": `
+			pool p size=2
+			ask a@p -> wait, dial p
+			ask b@p -> wait, dial p
+			dialed p -> a=1
+			dialed p -> b=2
+			give b ->
+			ask c@p -> c=2
+			give a ->
+			replace p size=2 -> close 1 retired
+			ask d@p -> wait, dial p
+			ask e@p -> wait
+			dialed p -> d=3
+			give c -> close 2 retired, dial p
+			dialed p -> e=4
+			give e ->
+			ask f@p -> f=4`,
+		"replaced settings: dials under way are begun anew, within the new limit": `
+			pool p size=2
+			ask a@p -> wait, dial p
+			ask b@p -> wait, dial p
+			replace p size=1 -> cancel p, cancel p
+			dialed p -> close 1 retired
+			failed p canceled -> dial p
+			dialed p -> a=2
+			give a -> b=2`,
+		"replaced settings are tried at once, whatever failed before": `
+			pool p size=2
+			ask a@p -> wait, dial p
+			failed p refused ->
+			replace p size=2 -> dial p
+			dialed p -> a=1`,
 		"a paused pool lends nothing": `
 			pool p size=2
 			ask a@p -> wait, dial p

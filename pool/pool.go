@@ -24,7 +24,7 @@ const DefaultMaxDials = 8
 
 // Settings describe a pool. They can be changed while it is in use, by
 // Configure; a change of Dial, Close or Host concerns later dials and closings
-// only (call Retire to replace what is open).
+// only (call Replace to replace what is open, too).
 type Settings[S comparable] struct {
 	Name string // for messages and Stats
 
@@ -174,6 +174,17 @@ func (p *Pool[S]) Configure(s Settings[S]) {
 	r := p.reg
 	r.mu.Lock()
 	r.led.configure(p.acct, s, r.Now(), &fx)
+	r.finish(&fx)
+}
+
+// Replace is Configure and Retire in one step: from then on nobody is lent a
+// value that the old settings' Dial opened. The pauses after attempts that
+// failed are over, as what was wrong may have been the settings.
+func (p *Pool[S]) Replace(s Settings[S]) {
+	var fx effects[S]
+	r := p.reg
+	r.mu.Lock()
+	r.led.replace(p.acct, s, r.Now(), &fx)
 	r.finish(&fx)
 }
 

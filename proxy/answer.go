@@ -116,7 +116,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	case forward:
 		p.keep(size)
 	case replace:
-		p.out = wire.AppendError(p.insert(), refusalReport(refusal, name, s.proxy.translation.maxNames))
+		p.out = wire.AppendError(p.insert(), refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load())))
 		p.cut(size)
 	case drop, refused:
 		p.cut(size)
@@ -214,7 +214,7 @@ func (s *session) answered() {
 		s.xactStart = now
 	}
 	s.since, s.queryStart = now, now
-	if s.limits != nil {
+	if s.account.limits.Load() != nil {
 		s.rearm()
 	}
 	if s.mode == config.PoolStatement && status != wire.TxIdle {

@@ -186,7 +186,7 @@ func (srv *server) deliverCancel() {
 // proxy and ends by cancel_wait_timeout at the latest.
 func (d *delivery) run(ctx context.Context, target upstream.CancelTarget) {
 	p := d.server.proxy
-	if limit := p.config.CancelWaitTimeout; limit > 0 {
+	if limit := p.Config().CancelWaitTimeout; limit > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, limit)
 		defer stop()

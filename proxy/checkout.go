@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"errors"
+
 	"carpool/config"
 	"carpool/pool"
 	"carpool/proxy/state"
@@ -15,6 +17,9 @@ import (
 // acquire asks for a server. It answers true when the session has one and is
 // active; otherwise the session waits, or is over.
 func (s *session) acquire() bool {
+	if !s.follow() {
+		return false
+	}
 	lease, outcome, err := s.route.pool.Checkout(&s.ticket, s.w.Now())
 	return s.acquired(lease, outcome, err)
 }
@@ -22,6 +27,9 @@ func (s *session) acquire() bool {
 // acquireAgain asks for another server in place of one that proved dead,
 // without losing the place in the queue.
 func (s *session) acquireAgain() bool {
+	if !s.follow() {
+		return false
+	}
 	lease, outcome, err := s.route.pool.CheckoutAgain(&s.ticket, s.w.Now())
 	return s.acquired(lease, outcome, err)
 }
@@ -32,6 +40,9 @@ func (s *session) acquired(lease pool.Lease[*server], outcome pool.Outcome, err 
 		s.adopt(lease)
 		return s.state == stateActive
 	case pool.Refused:
+		if errors.Is(err, pool.ErrRemoved) && s.route.superseded.Load() {
+			return s.acquireAgain()
+		}
 		s.reject(noServer(err))
 		return false
 	}
@@ -41,6 +52,31 @@ func (s *session) acquired(lease pool.Lease[*server], outcome pool.Outcome, err 
 		s.become(stateWaiting)
 	}
 	return false
+}
+
+// follow sees to it that what the session asks for next is what it needs under
+// the route's terms as they are now. If the route was superseded, it takes the
+// one that has its place. It answers false when that ended the session.
+func (s *session) follow() bool {
+	if old := s.route; old.superseded.Load() {
+		r, ok := s.proxy.routeTo(old.database, s.account.name)
+		if !ok {
+			s.reject(noSuchDatabase(old.database))
+			return false
+		}
+		r.pool.Attach()
+		old.pool.Detach()
+		if s.ticket.Variant >= firstPrivate {
+			r.wantVariant(s.params)
+			old.leaveVariant(s.ticket.Variant)
+		}
+		s.route = r // to the same database: its limit on clients is as it was
+		s.proxy.leaveRoute(old)
+	}
+	if s.ticket.Variant < firstPrivate {
+		s.ticket.Variant = s.route.terms.Load().variant(s.purpose)
+	}
+	return true
 }
 
 // waited accounts for the time in the queue.
@@ -63,11 +99,18 @@ func (s *session) adopt(lease pool.Lease[*server]) {
 		s.acquireAgain()
 		return
 	}
+	if srv.purpose != s.purpose {
+		// The pool's plain servers are of another kind since a reload; the
+		// session was in the queue, or had just asked, when that happened.
+		srv.discard(pool.ReasonRetired)
+		s.acquireAgain()
+		return
+	}
 	s.server, srv.session = srv, s
 	srv.lease.SetHome(s.w.ID())
 	if s.needsCheck(srv) {
 		s.pauseFor(stateChecking)
-		srv.startChore(choreCheck, s.proxy.config.ServerCheckQuery)
+		srv.startChore(choreCheck, s.proxy.Config().ServerCheckQuery)
 		return
 	}
 	s.begin()
@@ -82,7 +125,7 @@ func (s *session) pauseFor(state sessionState) {
 }
 
 func (s *session) needsCheck(srv *server) bool {
-	c := s.proxy.config
+	c := s.proxy.Config()
 	return c.ServerCheckQuery != "" && srv.lease.IdleFor() > c.ServerCheckDelay
 }
 
@@ -205,7 +248,7 @@ func (s *session) release() {
 	if srv.lease.Pool() == nil {
 		return
 	}
-	srv.giveBack(s.proxy.config.ServerResetQueryAlways)
+	srv.giveBack(s.proxy.Config().ServerResetQueryAlways)
 }
 
 // unlink parts the session from its server, whose lease goes on.

@@ -22,6 +22,9 @@
 //  6. farewell.go: a client that leaves in the middle has its query cancelled
 //     and its transaction rolled back; the server is kept if that ends well.
 //
+// A route's terms (terms.go) and the settings they come from (settings.go) never
+// change; reload.go puts others in their place while everything goes on.
+//
 // cancel.go finds the session that a cancel request is for. timeouts.go holds
 // every time limit, reject.go every error that carpool itself tells a client,
 // shutdown.go the ways to end. view.go is what the console and the metrics see.

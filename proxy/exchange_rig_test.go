@@ -118,5 +118,7 @@ func (x *exchange) verify() string {
 
 // newTranslation is a catalog whose names begin with "cp".
 func newTranslation() *translation {
-	return &translation{catalog: prepared.NewCatalog("cp"), reserved: "cp", maxNames: 100}
+	t := &translation{catalog: prepared.NewCatalog("cp"), reserved: "cp"}
+	t.maxNames.Store(100)
+	return t
 }

@@ -20,7 +20,7 @@ const (
 // back. Does that take longer than abandoned_query_timeout, or is there any
 // doubt, the server is discarded.
 func (s *session) farewell(how departure) {
-	limit := s.proxy.config.AbandonedQueryTimeout
+	limit := s.proxy.Config().AbandonedQueryTimeout
 	x := &s.exchange
 	srv := s.server
 	midMessage := s.body > 0 && !s.bodyDrop
@@ -74,7 +74,7 @@ func (s *session) continueFarewell() {
 		s.server.conn.Send(wire.AppendQuery(s.w.toServer[:0], "ROLLBACK"))
 	default:
 		srv := s.unlink()
-		needsReset := s.private || s.proxy.config.ServerResetQueryAlways
+		needsReset := s.private || s.proxy.Config().ServerResetQueryAlways
 		s.close()
 		srv.giveBack(needsReset)
 	}
@@ -93,7 +93,7 @@ func (s *session) cancelAbandoned() {
 func (s *session) farewellTimeUp() {
 	if !s.canceled && s.server != nil && !s.exchange.settled() {
 		s.cancelAbandoned()
-		s.farewellEnd = s.w.Now() + s.proxy.config.AbandonedQueryTimeout
+		s.farewellEnd = s.w.Now() + s.proxy.Config().AbandonedQueryTimeout
 		s.rearm()
 		return
 	}

@@ -34,9 +34,12 @@ func (s *session) detachForTLS(prefix []byte) {
 	}
 	ctx, stop := context.WithCancel(s.proxy.ctx)
 	s.login.stop = stop
+	// The newest certificate, unless clients aren't offered TLS any more: this
+	// one was.
+	cfg := cmp.Or(s.proxy.current.Load().clientTLS, s.login.settings.clientTLS)
 	s.proxy.spawn(func(context.Context) {
 		defer stop()
-		layer, err := handshake(ctx, fd, prefix, s.proxy.clientTLS.Load())
+		layer, err := handshake(ctx, fd, prefix, cfg)
 		if !s.w.Post(reactor.TaskFunc(func() { s.secured(fd, layer, err) })) {
 			_ = unix.Close(fd)
 		}

@@ -22,6 +22,7 @@ type socket struct {
 	fd   int
 	addr string // as logs name it
 	path string // of a Unix socket in the file system
+	tcp  bool
 }
 
 // openSockets opens every address that the configuration names. On an error
@@ -142,7 +143,22 @@ func listenTCP(addr netip.AddrPort, c *config.Config) (socket, error) {
 	if addr.Port() == 0 {
 		addr = chosenPort(fd, addr)
 	}
-	return socket{fd: fd, addr: addr.String()}, nil
+	return socket{fd: fd, addr: addr.String(), tcp: true}, nil
+}
+
+// retune gives a listening TCP socket the options of another configuration, for
+// the connections it accepts from now on.
+func retune(fd int, c *config.Config) error {
+	if err := resetOptions(fd); err != nil {
+		return err
+	}
+	if err := setOptions(fd, c); err != nil {
+		return err
+	}
+	if c.TCPDeferAccept {
+		deferAccept(fd)
+	}
+	return nil
 }
 
 // setOptions sets what clients' TCP sockets are to have.

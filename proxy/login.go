@@ -16,6 +16,7 @@ import (
 
 // login is what a session needs until its client is let in.
 type login struct {
+	settings *settings // that it began under
 	machine  *startup.Machine
 	identity startup.Identity
 	console  bool // it is for the console
@@ -95,7 +96,7 @@ func (s *session) workDone() {
 
 // turnedAway ends a session whose client has been told why already.
 func (s *session) turnedAway(ev startup.Event) {
-	if s.proxy.config.LogPoolerErrors {
+	if s.proxy.Config().LogPoolerErrors {
 		attrs := []any{slog.String("sqlstate", ev.Report.Code), slog.String("user", s.login.identity.User), slog.String("database", s.login.identity.Database)}
 		if ev.Cause != nil {
 			attrs = append(attrs, slog.String("cause", ev.Cause.Error()))
@@ -116,7 +117,7 @@ func (s *session) loginTimedOut() {
 		s.clientGone("client_login_timeout")
 		return
 	}
-	s.refuse(loginTimedOut(s.proxy.config.ClientLoginTimeout))
+	s.refuse(loginTimedOut(s.proxy.Config().ClientLoginTimeout))
 }
 
 // identified: the client has said who it is. What may be known of the
@@ -129,12 +130,13 @@ func (s *session) identified() {
 		s.refuse(notAccepting())
 		return
 	}
-	if !s.login.console && !p.admit(s) {
-		s.refuse(tooManyClients("max_client_conn", p.config.MaxClientConn))
+	n := p.current.Load()
+	if !s.login.console && !p.admit(s, n.MaxClientConn) {
+		s.refuse(tooManyClients("max_client_conn", n.MaxClientConn))
 		return
 	}
-	secret, known := p.lookup(id.User)
-	mech, err := p.verifier.Mechanism(p.method, id.User, secret, known)
+	secret, known := n.lookup(id.User)
+	mech, err := p.verifier.Mechanism(n.method, id.User, secret, known)
 	if err != nil {
 		s.refuse(loginRejected(fmt.Sprintf("login rejected: no such user: %q", id.User), ""))
 		return
@@ -163,10 +165,11 @@ func (s *session) authenticated() {
 		s.refuse(noSuchDatabase(id.Database))
 		return
 	}
-	private := r.mode == config.PoolSession || id.Replication != startup.NoReplication
+	t := r.terms.Load()
+	private := t.purpose == purposePrivate || id.Replication != startup.NoReplication
 	params, report, ok := s.requested(id, private)
 	if !ok {
-		r.clients.Add(-1)
+		s.proxy.leaveRoute(r)
 		s.refuse(report)
 		return
 	}
@@ -174,7 +177,7 @@ func (s *session) authenticated() {
 		s.refuse(report)
 		return
 	}
-	s.mode = r.mode
+	s.mode, s.purpose = t.mode, t.purpose
 	s.ticket.Waiter, s.ticket.Home = s, s.w.ID()
 	s.names.translation = s.proxy.translation
 	s.private, s.replication = private, id.Replication != startup.NoReplication
@@ -182,8 +185,8 @@ func (s *session) authenticated() {
 	if s.private {
 		s.params = params
 		s.ticket.Variant = r.wantVariant(params)
-		s.mode = config.PoolSession
-	} else if w := r.welcome.Load(); w != nil {
+		s.mode, s.purpose = config.PoolSession, purposePrivate
+	} else if w := t.dest.welcome.Load(); w != nil {
 		s.params = params
 		s.welcomeAs(w)
 		return
@@ -197,10 +200,10 @@ func (s *session) authenticated() {
 // start-up packet of a server of the client's own may be anything; what has to
 // be set on servers that are up may not.
 func (s *session) requested(id *startup.Identity, private bool) (*state.Params, wire.Report, bool) {
-	p := s.proxy
+	p, n := s.proxy, s.proxy.current.Load()
 	wanted := make([]wire.Param, 0, len(id.Params)+1)
 	for _, param := range id.Params {
-		if p.ignored(param.Name) {
+		if n.ignored(param.Name) {
 			continue
 		}
 		if name, tracked := state.Canonical([]byte(param.Name)); tracked {
@@ -232,7 +235,7 @@ func (s *session) requested(id *startup.Identity, private bool) (*state.Params, 
 // make it themselves, and with the client's address if that is asked for.
 func (s *session) applicationName(name string) string {
 	name = state.CleanApplicationName(name, false)
-	if s.proxy.config.ApplicationNameAddHost {
+	if s.proxy.Config().ApplicationNameAddHost {
 		name += " - " + s.peer.String()
 	}
 	return name[:min(len(name), startup.MaxName)]
@@ -241,23 +244,20 @@ func (s *session) applicationName(name string) string {
 // enterRoute takes a place in the route, if the limits allow one more client.
 func (s *session) enterRoute(r *route, user string) (wire.Report, bool) {
 	t := r.tenant
-	if n := t.clients.Add(1); t.maxClients > 0 && n > int64(t.maxClients) {
+	limit := t.maxClients.Load()
+	if n := t.clients.Add(1); limit > 0 && n > limit {
 		t.clients.Add(-1)
-		r.clients.Add(-1)
-		return tooManyClients("max_db_client_connections", t.maxClients), false
+		s.proxy.leaveRoute(r)
+		return tooManyClients("max_db_client_connections", int(limit)), false
 	}
 	account, ok := s.proxy.enterAccount(user)
 	if !ok {
 		t.clients.Add(-1)
-		r.clients.Add(-1)
-		return tooManyClients("max_user_client_connections", account.maxClients), false
+		s.proxy.leaveRoute(r)
+		return tooManyClients("max_user_client_connections", int(account.maxClients.Load())), false
 	}
 	r.pool.Attach()
 	s.route, s.account = r, account
-	s.limits = r.limits
-	if user != r.user {
-		s.limits = timeLimitsOf(s.proxy.config.Resolve(&config.Database{}, user))
-	}
 	return wire.Report{}, true
 }
 
@@ -273,13 +273,13 @@ func (p *Proxy) forget(s *session) {
 		p.clients.Add(-1)
 	}
 	if r := s.route; r != nil {
-		r.clients.Add(-1)
 		r.tenant.clients.Add(-1)
 		p.leaveAccount(s.account)
 		r.pool.Detach()
 		if s.private {
 			r.leaveVariant(s.ticket.Variant)
 		}
+		p.leaveRoute(r)
 	}
 }
 

@@ -3,13 +3,10 @@ package proxy
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -24,7 +21,6 @@ import (
 	"carpool/proxy/reactor"
 	"carpool/proxy/startup"
 	"carpool/proxy/state"
-	"carpool/proxy/upstream"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,33 +41,28 @@ type Options struct {
 // Shutdown.
 type Proxy struct {
 	// Immutable after New, or after SetConsole.
-	config      *config.Config
 	log         *slog.Logger
 	console     Console
-	startup     *startup.Options
-	method      auth.Method
 	verifier    *auth.Verifier
-	userList    *auth.Users
-	static      map[string]auth.Secret
-	serverTLS   map[string]upstream.TLS // by database
 	pools       *pool.Registry[*server]
 	workers     []*worker
 	sockets     []socket
 	translation *translation
-	ignore      []string
 	ctx         context.Context // ends when everything is to end
 	stop        context.CancelFunc
 
 	// Safe for concurrent use.
-	params    state.Interner
-	keys      cancelKeys
-	counters  processCounters
-	clientTLS atomic.Pointer[tls.Config]
-	clients   atomic.Int64 // admitted, console apart
-	stopping  atomic.Bool
-	next      atomic.Uint32 // worker that gets the next connection
-	tasks     sync.WaitGroup
-	drain     drain
+	params   state.Interner
+	keys     cancelKeys
+	counters processCounters
+	current  atomic.Pointer[settings] // stored with routesMu held
+	clients  atomic.Int64             // admitted, console apart
+	stopping atomic.Bool
+	next     atomic.Uint32 // worker that gets the next connection
+	tasks    sync.WaitGroup
+	drain    drain
+
+	reloadMu sync.Mutex // held by Reload; nothing that serves a client waits for it
 
 	// Owned by the first worker, which listens.
 	acceptWarned time.Duration // when the log last told that accepting fails
@@ -79,6 +70,7 @@ type Proxy struct {
 	// Guarded by routesMu.
 	routesMu  sync.Mutex
 	routes    map[routeKey]*route
+	ended     []*route // in no map any more, but with clients or servers left
 	databases map[string]*tenant
 	users     map[string]*tenant
 }
@@ -88,27 +80,21 @@ type Proxy struct {
 func New(o Options) (*Proxy, error) {
 	c := o.Config
 	p := &Proxy{
-		config: c, log: o.Log,
-		startup: &startup.Options{
-			TLS: startupTLS(c.ClientTLS.Mode), DirectTLS: true, MaxPacket: c.MaxStartupPacketSize,
-			IgnoreOptions: containsFold(c.IgnoreStartupParameters, "options"),
-		},
-		verifier:  auth.NewVerifier(nil),
-		pools:     pool.NewRegistry[*server](nil),
-		ignore:    c.IgnoreStartupParameters,
-		routes:    make(map[routeKey]*route),
-		databases: make(map[string]*tenant),
-		users:     make(map[string]*tenant),
-		translation: &translation{
-			maxNames: c.MaxClientPreparedStatements, reserved: statementPrefix(),
-		},
+		log:         o.Log,
+		verifier:    auth.NewVerifier(nil),
+		pools:       pool.NewRegistry[*server](nil),
+		routes:      make(map[routeKey]*route),
+		databases:   make(map[string]*tenant),
+		users:       make(map[string]*tenant),
+		translation: &translation{reserved: statementPrefix()},
 	}
 	p.translation.catalog = prepared.NewCatalog(p.translation.reserved)
 	p.ctx, p.stop = context.WithCancel(context.Background())
-	if err := p.load(); err != nil {
+	n, err := loadSettings(c, nil, o.Log)
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	p.adopt(n)
 	if p.sockets, err = openSockets(c); err != nil {
 		return nil, err
 	}
@@ -132,68 +118,6 @@ func statementPrefix() string {
 	var b [4]byte
 	rand.Read(b[:])
 	return "carpool_" + hex.EncodeToString(b[:])
-}
-
-// load reads the files that the configuration names.
-func (p *Proxy) load() error {
-	c := p.config
-	method, ok := methods[c.AuthType]
-	if !ok {
-		return fmt.Errorf("auth_type = %s isn't built yet", c.AuthType)
-	}
-	p.method = method
-	if c.AuthFile != "" {
-		if err := p.loadUsers(c.AuthFile); err != nil {
-			return fmt.Errorf("auth_file: %w", err)
-		}
-	}
-	p.static = make(map[string]auth.Secret, len(c.StaticUsers))
-	for name, secret := range c.StaticUsers {
-		p.static[name] = auth.ParseSecret(secret)
-	}
-	p.verifier.Configure(c.SCRAMIterations, p.userList)
-	cfg, err := clientTLSConfig(c.ClientTLS)
-	if err != nil {
-		return err
-	}
-	p.clientTLS.Store(cfg)
-	p.serverTLS = make(map[string]upstream.TLS, len(c.Databases))
-	for _, d := range c.Databases {
-		t, err := serverTLSConfig(c.Resolve(d, d.User).ServerTLS)
-		if err != nil {
-			return fmt.Errorf("database %s: %w", d.Name, err)
-		}
-		p.serverTLS[d.Name] = t
-	}
-	return nil
-}
-
-var methods = map[config.AuthType]auth.Method{
-	config.AuthAny: auth.Any, config.AuthTrust: auth.Trust, config.AuthPlain: auth.Plain,
-	config.AuthMD5: auth.MD5, config.AuthSCRAMSHA256: auth.SCRAM,
-}
-
-func (p *Proxy) loadUsers(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	if info, err := f.Stat(); err == nil {
-		if err := auth.CheckMode(name, info.Mode()); err != nil {
-			p.log.Warn(err.Error())
-		}
-	}
-	p.userList, err = auth.LoadUsers(f, name)
-	return err
-}
-
-// lookup finds a user's secret.
-func (p *Proxy) lookup(user string) (auth.Secret, bool) {
-	if s, ok := p.static[user]; ok {
-		return s, true
-	}
-	return p.userList.Lookup(user)
 }
 
 // SetConsole gives the proxy its console. It is called before Run.
@@ -250,10 +174,10 @@ func (p *Proxy) Run() error {
 
 // openRoutes opens the pools that are to be kept warm without any client.
 func (p *Proxy) openRoutes() {
-	for _, d := range p.config.Databases {
+	for _, d := range p.Config().Databases {
 		if d.User != "" && d.Name != "*" {
 			if r, ok := p.routeTo(d.Name, d.User); ok {
-				r.clients.Add(-1) // nobody has come for it yet
+				p.leaveRoute(r) // nobody has come for it yet
 			}
 		}
 	}
@@ -347,15 +271,16 @@ func (a accepted) Run(*reactor.Loop) {
 	p, w := a.proxy, a.worker
 	s := &session{proxy: p, w: w, peer: a.peer}
 	s.timer.Owner = s
+	n := p.current.Load()
 	via := startup.TCP
 	if a.peer.unix {
 		via = startup.Unix
 	} else if !acceptedInherit {
-		if err := setOptions(a.fd, p.config); err != nil {
+		if err := setOptions(a.fd, n.Config); err != nil {
 			p.log.Debug("setting options of a client's socket", "error", err)
 		}
 	}
-	s.login = &login{machine: startup.New(p.startup, via)}
+	s.login = &login{settings: n, machine: startup.New(n.startup, via)}
 	if err := w.Attach(&s.client, a.fd, s); err != nil {
 		p.log.Warn("a new connection can't be served", "error", err)
 		_ = unix.Close(a.fd)
@@ -367,23 +292,13 @@ func (a accepted) Run(*reactor.Loop) {
 }
 
 // admit counts a client towards max_client_conn, if there is room.
-func (p *Proxy) admit(s *session) bool {
-	if p.clients.Add(1) > int64(p.config.MaxClientConn) {
+func (p *Proxy) admit(s *session, maxClients int) bool {
+	if p.clients.Add(1) > int64(maxClients) {
 		p.clients.Add(-1)
 		return false
 	}
 	s.admitted = true
 	return true
-}
-
-// translates reports whether the session's statement names are translated.
-func (p *Proxy) translates(s *session) bool {
-	return s.mode != config.PoolSession && s.route != nil && s.route.cacheSize > 0
-}
-
-// ignored reports whether a start-up parameter is to be dropped.
-func (p *Proxy) ignored(name string) bool {
-	return len(p.ignore) > 0 && containsFold(p.ignore, name)
 }
 
 func containsFold(list []string, name string) bool {

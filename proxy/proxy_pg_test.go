@@ -51,6 +51,7 @@ type pooler struct {
 	*Proxy
 	t    *testing.T
 	log  *testLog
+	dir  string // where its configuration is
 	port string
 	done chan struct{} // closed when Run has returned
 }
@@ -61,15 +62,7 @@ type pooler struct {
 func startPooler(t *testing.T, settings string) *pooler {
 	t.Helper()
 	dir := t.TempDir()
-	users := filepath.Join(dir, "users.txt")
-	write(t, users, "\"app\" \"secret\"\n\"other\" \"word\"\n\"postgres\" \"\"\n\"nobody\" \"unknown\"\n")
-	ini := filepath.Join(dir, "carpool.ini")
-	text := fmt.Sprintf("[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\nunix_socket_dir =\nauth_type = trust\nauth_file = %s\nadmin_users = postgres\n%s\n", users, settings)
-	if !strings.Contains(text, "[databases]") {
-		text += fmt.Sprintf("[databases]\n* = host=%s port=%d\n", postgres.Host(), postgres.Port())
-	}
-	write(t, ini, text)
-	c, err := config.LoadFile(ini)
+	c, err := loadConfig(dir, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +95,42 @@ func startPooler(t *testing.T, settings string) *pooler {
 		}
 	})
 	_, port, _ := strings.Cut(p.Addresses()[0], ":")
-	return &pooler{Proxy: p, t: t, log: log, port: port, done: done}
+	return &pooler{Proxy: p, t: t, log: log, dir: dir, port: port, done: done}
+}
+
+// loadConfig reads a configuration that it has written into the directory,
+// with a user list.
+func loadConfig(dir, settings string) (*config.Config, error) {
+	users := filepath.Join(dir, "users.txt")
+	if _, err := os.Stat(users); err != nil {
+		const list = "\"app\" \"secret\"\n\"other\" \"word\"\n\"postgres\" \"\"\n\"nobody\" \"unknown\"\n"
+		if err := os.WriteFile(users, []byte(list), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	ini := filepath.Join(dir, "carpool.ini")
+	text := fmt.Sprintf("[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\nunix_socket_dir =\nauth_type = trust\nauth_file = %s\nadmin_users = postgres\n%s\n", users, settings)
+	if !strings.Contains(text, "[databases]") {
+		text += fmt.Sprintf("[databases]\n* = host=%s port=%d\n", postgres.Host(), postgres.Port())
+	}
+	if err := os.WriteFile(ini, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	return config.LoadFile(ini)
+}
+
+// reload has the proxy take on other settings, which it can.
+func (p *pooler) reload(settings string) Reloaded {
+	p.t.Helper()
+	c, err := loadConfig(p.dir, settings)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	done, err := p.Reload(c)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return done
 }
 
 func write(t *testing.T, name, text string) {

@@ -44,7 +44,7 @@ func (s *session) clientBytes(b []byte) int {
 		return len(b)
 	}
 	s.toServer(&p)
-	if s.limits != nil && s.state == stateActive {
+	if s.state == stateActive && s.account.limits.Load() != nil {
 		s.rearm()
 	}
 	return p.pos
@@ -84,8 +84,8 @@ func (s *session) clientMessage(p *splice) bool {
 	case !valid || !wire.IsClientType(h.Type):
 		s.reject(protocolViolation("invalid message from the client"))
 		return false
-	case h.Body > s.proxy.config.MaxPacketSize:
-		s.reject(messageTooLong("max_packet_size", s.proxy.config.MaxPacketSize))
+	case h.Body > s.proxy.Config().MaxPacketSize:
+		s.reject(messageTooLong("max_packet_size", s.proxy.Config().MaxPacketSize))
 		return false
 	case h.Type == wire.Flush && h.Body > 0:
 		// The server would refuse it with an error that no answer is due to.
@@ -218,7 +218,7 @@ func (s *session) countParse(v verdict) {
 
 // beginCollecting starts to gather a Parse that doesn't fit the loop's buffer.
 func (s *session) beginCollecting(p *splice, h wire.Header) bool {
-	if limit := s.proxy.config.MaxParseSize; h.Body > limit {
+	if limit := s.proxy.Config().MaxParseSize; h.Body > limit {
 		s.reject(messageTooLong("max_parse_size", limit))
 		return false
 	}
@@ -336,7 +336,7 @@ func (s *session) withoutServer(p *splice, h wire.Header) (done, more bool) {
 	case s.skipping:
 	case h.Type == wire.Flush, h.Type == wire.CopyData, h.Type == wire.CopyDone, h.Type == wire.CopyFail:
 		// Outside COPY a server ignores these, too.
-	case h.Type == wire.Close && s.proxy.translates(s):
+	case h.Type == wire.Close && s.purpose == purposeTranslating:
 		return s.forgetStatement(p, h)
 	default:
 		return false, false

@@ -30,6 +30,8 @@ type server struct {
 	params  *state.Params       // what is set on it
 	base    *state.Params       // what it reported at its login, of what can be set
 	private *state.Params       // start-up parameters it was opened with for one client alone
+	purpose purpose             // what it is fit for
+	welcome *welcome            // what it and its like report; nil if private is set
 	cache   *prepared.Cache     // what is prepared on it; nil if names aren't translated
 	ring    []pending           // memory of the last conversation, for the next
 
@@ -222,7 +224,7 @@ func (srv *server) startChore(c chore, sql string) {
 	if sql == emptyQuery {
 		sql = ""
 	}
-	limit := srv.proxy.config.ServerConnectTimeout
+	limit := srv.proxy.Config().ServerConnectTimeout
 	if limit > 0 {
 		srv.w.Arm(&srv.timer, srv.w.Now()+limit)
 	}
@@ -292,7 +294,7 @@ func (srv *server) paramsReset() {
 // giveBack ends the lease of a server that no session holds any more, once no
 // cancel request is under way to it and it has been reset if it needs to be.
 func (srv *server) giveBack(needsReset bool) {
-	query := srv.proxy.config.ServerResetQuery
+	query := srv.proxy.Config().ServerResetQuery
 	switch {
 	case srv.doubt || srv.dead != "":
 		srv.discard(pool.ReasonUnclean)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -20,10 +21,12 @@ type session struct {
 	w     *worker
 	peer  peer
 
-	// Immutable once logged in.
+	// Immutable once logged in, but for the route of a session that follows it
+	// to its successor.
 	route   *route
 	account *tenant // the user who logged in, who needn't be the route's
 	mode    config.PoolMode
+	purpose purpose // of the servers it needs
 	key     cancelKey
 	// private: the server is opened with this client's own start-up parameters
 	// and kept until the client leaves.
@@ -53,7 +56,6 @@ type session struct {
 	collected   []byte        // a Parse message too large for the loop's buffer
 	refusedBy   *wire.Report  // what the server said to the client's parameters
 	farewellEnd time.Duration
-	limits      *timeLimits // the route's, nil if it has none
 
 	bodyDrop   bool // they are not for the server
 	holding    bool // the client's next message waits for the server's progress
@@ -196,7 +198,7 @@ func (s *session) terminate() {
 
 // reject tells the client why its connection ends, and ends it.
 func (s *session) reject(r wire.Report) {
-	if s.proxy.config.LogPoolerErrors && !s.proxy.stopping.Load() {
+	if s.proxy.Config().LogPoolerErrors && !s.proxy.stopping.Load() {
 		s.log().Warn("pooler error: "+r.Message, slog.String("sqlstate", r.Code))
 	}
 	s.proxy.counters.refused(r.Code)
@@ -216,7 +218,7 @@ func (s *session) dismiss(why string) {
 }
 
 func (s *session) disconnected(why string) {
-	if s.entered && s.proxy.config.LogDisconnections {
+	if s.entered && s.proxy.Config().LogDisconnections {
 		s.log().Info("closing because: " + why)
 	}
 }
@@ -236,12 +238,12 @@ func (s *session) leave(how departure) {
 		s.console.Close()
 		s.console = nil
 	}
-	s.proxy.forget(s)
-	s.collected = nil
 	if waiting && s.server == nil {
 		// If it can't be withdrawn, it is on its way and given back on arrival.
 		s.route.pool.Withdraw(&s.ticket)
 	}
+	s.proxy.forget(s)
+	s.collected = nil
 	if s.server == nil {
 		s.close()
 		return
@@ -282,6 +284,8 @@ func (s *session) Run(*reactor.Loop) {
 			lease.Checkin(s.w.Now())
 		}
 		s.fail(queryCanceled())
+	case errors.Is(err, pool.ErrRemoved) && s.route.superseded.Load():
+		s.acquireAgain()
 	case err != nil:
 		s.waited()
 		s.reject(noServer(err))
@@ -296,7 +300,7 @@ func (s *session) Run(*reactor.Loop) {
 func (s *session) log() *slog.Logger {
 	l := s.proxy.log.With(slog.String("client", s.peer.String()))
 	if s.route != nil {
-		l = l.With(slog.String("database", s.route.database), slog.String("user", s.route.user))
+		l = l.With(slog.String("database", s.route.database), slog.String("user", s.route.terms.Load().user))
 	}
 	return l
 }

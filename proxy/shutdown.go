@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (p *Proxy) spawnDrain() {
 		ticker := time.NewTicker(drainPoll)
 		defer ticker.Stop()
 		var deadline <-chan time.Time
-		if limit := p.config.ShutdownTimeout; limit > 0 {
+		if limit := p.Config().ShutdownTimeout; limit > 0 {
 			timer := time.NewTimer(limit)
 			defer timer.Stop()
 			deadline = timer.C
@@ -128,7 +129,9 @@ func (p *Proxy) drained() bool {
 			return false
 		}
 	}
-	return true
+	p.routesMu.Lock()
+	defer p.routesMu.Unlock()
+	return !slices.ContainsFunc(p.ended, func(r *route) bool { return r.pool.Stats().Leased > 0 })
 }
 
 // sendAway ends a session as soon as it is in no transaction.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"sync/atomic"
 
 	"carpool/proxy/prepared"
 	"carpool/proxy/state"
@@ -25,7 +26,7 @@ type translation struct {
 	// of its own accord must not reach anybody's statement.
 	reserved string
 	// maxNames is how many statements one client may keep.
-	maxNames int
+	maxNames atomic.Int64
 }
 
 // intern returns the statement that a client means by rest. Bytes that are plain
@@ -79,7 +80,7 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	if _, taken := s.names.Lookup(name); taken {
 		return x.doom(dst, kindParse, refuseDuplicate, name), replace
 	}
-	if s.names.Len() >= s.maxNames {
+	if s.names.Len() >= int(s.maxNames.Load()) {
 		return x.doom(dst, kindParse, refuseTooMany, name), replace
 	}
 	x.batch = true

@@ -115,7 +115,7 @@ func TestStatementsDoubtTheServer(t *testing.T) {
 
 func TestStatementsOfOneClientAreLimited(t *testing.T) {
 	r := newRig(2)
-	r.names.maxNames = 2
+	r.names.maxNames.Store(2)
 	runScript(t, r, ">P:a:one=P(cp_1) >P:b:two=P(cp_2) >P:c:three=D(cp_0) >S=S <1=1 <1=1 <E:26000=E(53400) <Z:I=Z.")
 	runScript(t, r, ">C:a=- >P:c:three=C(cp_1)P(cp_3) >S=S <3=3 <1=1 <Z:I=Z.")
 	r.close(t)

@@ -7,19 +7,10 @@ import (
 	"carpool/proxy/wire"
 )
 
-// timeLimits are the limits that apply while a session has a server or none,
-// of one route. 0 is no limit.
-type timeLimits struct {
-	query           time.Duration
-	idleTransaction time.Duration
-	transaction     time.Duration
-	clientIdle      time.Duration
-}
-
 // rearm sets the session's one timer to the earliest of the deadlines that
 // apply now.
 func (s *session) rearm() {
-	at := s.deadline()
+	at := s.deadline(s.timeLimits())
 	if at == 0 {
 		s.w.Disarm(&s.timer)
 		return
@@ -27,26 +18,36 @@ func (s *session) rearm() {
 	s.w.Arm(&s.timer, at)
 }
 
-func (s *session) deadline() time.Duration {
-	c := s.proxy.config
+// timeLimits are those of the session's user as of now, nil if there are none.
+func (s *session) timeLimits() *timeLimits {
+	if s.account == nil {
+		return nil
+	}
+	return s.account.limits.Load()
+}
+
+// deadline is when the session's state may last no longer, under the limits l;
+// 0 is never.
+func (s *session) deadline(l *timeLimits) time.Duration {
+	c := s.proxy.Config()
 	switch s.state {
 	case stateLogin:
 		return after(s.since, c.ClientLoginTimeout)
 	case stateWelcome:
-		return after(s.since, s.route.queryWait)
+		return after(s.since, s.route.terms.Load().queryWait)
 	case stateWaiting:
-		at := after(s.ticket.Since(), s.route.queryWait)
+		at := after(s.ticket.Since(), s.route.terms.Load().queryWait)
 		if c.QueryWaitNotify > 0 && !s.noticed {
 			at = earlier(at, after(s.ticket.Since(), c.QueryWaitNotify))
 		}
 		return at
 	case stateIdle:
-		if s.limits != nil {
-			return after(s.since, s.limits.clientIdle)
+		if l != nil {
+			return after(s.since, l.clientIdle)
 		}
 	case stateActive:
-		if s.limits != nil {
-			return s.activeDeadline()
+		if l != nil {
+			return s.activeDeadline(l)
 		}
 	case stateFarewell:
 		return s.farewellEnd
@@ -58,8 +59,7 @@ func (s *session) deadline() time.Duration {
 
 // activeDeadline: which limits apply depends on whether the server is working,
 // waits inside a transaction, or waits outside (in session mode).
-func (s *session) activeDeadline() time.Duration {
-	l := s.limits
+func (s *session) activeDeadline(l *timeLimits) time.Duration {
 	switch {
 	case !s.exchange.settled():
 		return earlier(after(s.queryStart, l.query), after(s.xactStart, l.transaction))
@@ -87,34 +87,33 @@ func earlier(a, b time.Duration) time.Duration {
 
 // timeUp: the timer has fired.
 func (s *session) timeUp() {
-	now := s.w.Now()
-	if at := s.deadline(); at == 0 || at > now {
+	now, l := s.w.Now(), s.timeLimits()
+	if at := s.deadline(l); at == 0 || at > now {
 		s.rearm() // it was for a state that is over
 		return
 	}
-	c := s.proxy.config
 	switch s.state {
 	case stateLogin:
 		s.loginTimedOut()
 	case stateWelcome:
-		s.reject(queryWaitTimedOut(s.route.queryWait, s.route.pool.Stats().LastError))
+		s.reject(queryWaitTimedOut(s.route.terms.Load().queryWait, s.route.pool.Stats().LastError))
 	case stateWaiting:
 		s.waitTimeUp(now)
 	case stateIdle:
-		s.reject(clientIdleTimedOut(s.limits.clientIdle))
+		s.reject(clientIdleTimedOut(l.clientIdle))
 	case stateActive:
-		s.activeTimeUp(now)
+		s.activeTimeUp(now, l)
 	case stateFarewell:
 		s.farewellTimeUp()
 	case stateMigrating, stateChecking, statePriming:
 		s.log().Warn("server didn't get ready in time", "state", s.state.String())
 		s.drop(pool.ReasonTimeout)
-		s.reject(queryWaitTimedOut(c.ServerConnectTimeout, nil))
+		s.reject(queryWaitTimedOut(s.proxy.Config().ServerConnectTimeout, nil))
 	}
 }
 
 func (s *session) waitTimeUp(now time.Duration) {
-	limit := s.route.queryWait
+	limit := s.route.terms.Load().queryWait
 	waited := now - s.ticket.Since()
 	if limit > 0 && waited >= limit {
 		if s.route.pool.Withdraw(&s.ticket) {
@@ -127,8 +126,7 @@ func (s *session) waitTimeUp(now time.Duration) {
 	s.rearm()
 }
 
-func (s *session) activeTimeUp(now time.Duration) {
-	l := s.limits
+func (s *session) activeTimeUp(now time.Duration, l *timeLimits) {
 	over := func(start, limit time.Duration) bool { return limit > 0 && now-start >= limit }
 	working := !s.exchange.settled()
 	switch inTransaction := s.exchange.status != wire.TxIdle; {

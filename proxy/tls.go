@@ -5,22 +5,22 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"carpool/config"
 	"carpool/proxy/startup"
 	"carpool/proxy/upstream"
 )
 
-// clientTLSConfig is what clients are offered, nil if it is nothing.
-func clientTLSConfig(t config.TLS) (*tls.Config, error) {
+// loadClientTLS is what clients are offered, nil if it is nothing.
+func (n *settings) loadClientTLS() (*tls.Config, error) {
+	t := n.ClientTLS
 	if t.Mode == config.SSLDisable {
 		return nil, nil
 	}
 	if t.CertFile == "" || t.KeyFile == "" {
 		return nil, fmt.Errorf("client_tls_sslmode = %s needs client_tls_cert_file and client_tls_key_file", t.Mode)
 	}
-	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	cert, err := n.readPair(t.CertFile, t.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("client_tls_cert_file and client_tls_key_file: %w", err)
 	}
@@ -31,7 +31,7 @@ func clientTLSConfig(t config.TLS) (*tls.Config, error) {
 		MaxVersion:   t.Protocols.Max,
 	}
 	if t.CAFile != "" {
-		if cfg.ClientCAs, err = loadCAs(t.CAFile); err != nil {
+		if cfg.ClientCAs, err = n.readCAs(t.CAFile); err != nil {
 			return nil, fmt.Errorf("client_tls_ca_file: %w", err)
 		}
 		cfg.ClientAuth = tls.VerifyClientCertIfGiven
@@ -56,27 +56,38 @@ func startupTLS(mode config.SSLMode) startup.TLSMode {
 	return startup.TLSRequire
 }
 
-// serverTLSConfig is how servers of a database are connected to.
-func serverTLSConfig(t config.TLS) (upstream.TLS, error) {
-	u := upstream.TLS{Mode: upstreamMode(t.Mode), MinVersion: t.Protocols.Min, MaxVersion: t.Protocols.Max}
+// loadServerTLS makes what servers are connected to with, once for all
+// databases that ask for the same.
+func (n *settings) loadServerTLS(t config.TLS) error {
+	if _, ok := n.serverTLS[t]; ok {
+		return nil
+	}
+	u := serverTLS{
+		TLS:   upstream.TLS{Mode: upstreamMode(t.Mode), MinVersion: t.Protocols.Min, MaxVersion: t.Protocols.Max},
+		print: tlsPrint{settings: t},
+	}
 	if t.Mode == config.SSLDisable {
-		return u, nil
+		n.serverTLS[t] = u
+		return nil
 	}
 	if t.CAFile != "" && t.CAFile != "system" {
-		pool, err := loadCAs(t.CAFile)
+		pool, err := n.readCAs(t.CAFile)
 		if err != nil {
-			return u, fmt.Errorf("server_tls_ca_file: %w", err)
+			return fmt.Errorf("server_tls_ca_file: %w", err)
 		}
 		u.CA = pool
+		u.print.ca = n.files[t.CAFile]
 	}
 	if t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		cert, err := n.readPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return u, fmt.Errorf("server_tls_cert_file and server_tls_key_file: %w", err)
+			return fmt.Errorf("server_tls_cert_file and server_tls_key_file: %w", err)
 		}
 		u.Certificates = []tls.Certificate{cert}
+		u.print.cert, u.print.key = n.files[t.CertFile], n.files[t.KeyFile]
 	}
-	return u, nil
+	n.serverTLS[t] = u
+	return nil
 }
 
 func upstreamMode(mode config.SSLMode) upstream.TLSMode {
@@ -95,8 +106,25 @@ func upstreamMode(mode config.SSLMode) upstream.TLSMode {
 	return upstream.TLSDisable
 }
 
-func loadCAs(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
+// readPair reads a certificate and its key.
+func (n *settings) readPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := n.read(certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := n.read(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
+	}
+	return pair, nil
+}
+
+func (n *settings) readCAs(file string) (*x509.CertPool, error) {
+	pem, err := n.read(file)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 type PoolView struct {
 	Database string
 	User     string
-	// Mode is the pool mode: session, transaction or statement.
+	// Mode is the pool mode of new clients: session, transaction or statement.
 	Mode string
 	// Clients is the number of clients that are logged in, waiting or not.
 	Clients int64
@@ -27,8 +27,9 @@ func (p *Proxy) Pools() []PoolView {
 	p.routesMu.Unlock()
 	list := make([]PoolView, len(routes))
 	for i, r := range routes {
+		t := r.terms.Load()
 		v := PoolView{
-			Database: r.database, User: r.user, Mode: r.mode.String(),
+			Database: r.database, User: t.user, Mode: t.mode.String(),
 			Clients: r.clients.Load(), Pool: r.pool.Stats(),
 		}
 		for w := range r.traffic {
@@ -73,5 +74,6 @@ func (p *Proxy) State() State {
 	return st
 }
 
-// Config returns the configuration, which must not be changed.
-func (p *Proxy) Config() *config.Config { return p.config }
+// Config returns the configuration in force, which must not be changed. A
+// Reload puts another in its place; what is read of one belongs together.
+func (p *Proxy) Config() *config.Config { return p.current.Load().Config }

@@ -73,12 +73,14 @@ func appendStatuses(dst []byte, reported []wire.Param, params *state.Params) []b
 	return dst
 }
 
-// refreshWelcome notes what a new server of the route reports.
-func (r *route) refreshWelcome(reported []wire.Param, base *state.Params) {
-	if w := r.welcome.Load(); w != nil && w.base == base && slices.Equal(w.reported, reported) {
-		return
+// refreshWelcome notes what a new server reports, and returns it.
+func (d *destination) refreshWelcome(reported []wire.Param, base *state.Params) *welcome {
+	if w := d.welcome.Load(); w != nil && w.base == base && slices.Equal(w.reported, reported) {
+		return w
 	}
-	r.welcome.Store(&welcome{reported: reported, base: base})
+	w := &welcome{reported: reported, base: base}
+	d.welcome.Store(w)
+	return w
 }
 
 // welcomeAs lets a client in with what servers of its route are known to
@@ -117,9 +119,8 @@ func (s *session) overlay(base, wanted *state.Params) *state.Params {
 // that doesn't keep it gives it back at once.
 func (s *session) welcomeFrom(srv *server) {
 	if !s.private {
-		w := s.route.welcome.Load()
 		srv := s.unlink()
-		s.welcomeAs(w)
+		s.welcomeAs(srv.welcome)
 		srv.giveBack(false)
 		s.client.Resume()
 		return
@@ -132,7 +133,7 @@ func (s *session) welcomeFrom(srv *server) {
 // sendWelcome sends everything up to the first ReadyForQuery.
 func (s *session) sendWelcome(statuses []byte) {
 	s.client.Send(startup.AppendWelcome(s.w.toClient[:0], statuses, s.key.pid, s.key.bytes()))
-	if s.proxy.config.LogConnections {
+	if s.proxy.Config().LogConnections {
 		id := &s.login.identity
 		s.log().Info("login", slog.String("requested", id.Database), slog.Bool("tls", id.Secure))
 	}

@@ -16,6 +16,8 @@ type worker struct {
 	// first is the head of the list of sessions on this loop.
 	first *session
 	count int
+	// due is the next session that is to be told of a reload; nil if none is.
+	due *session
 }
 
 func newWorker(l *reactor.Loop) *worker {
@@ -42,6 +44,9 @@ func (w *worker) enter(s *session) {
 }
 
 func (w *worker) leave(s *session) {
+	if w.due == s {
+		w.due = s.next
+	}
 	if s.prev != nil {
 		s.prev.next = s.next
 	} else {

@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+
+	"carpool/pool"
+	"carpool/proxy/prepared"
+	"carpool/proxy/state"
+	"carpool/proxy/upstream"
+	"carpool/proxy/wire"
+)
+
+// variant is a set of start-up parameters that clients in session mode have
+// brought, kept while any of them is there.
+type variant struct {
+	params  *state.Params
+	clients int
+}
+
+// variantSeed keeps clients from choosing parameters whose hashes collide.
+var variantSeed = maphash.MakeSeed()
+
+// wantVariant notes a client whose server has to be opened with params, and
+// returns the variant that such servers are. Without any they are the route's
+// plain private ones.
+func (r *route) wantVariant(params *state.Params) pool.Variant {
+	if params.Len() == 0 {
+		return r.terms.Load().variant(purposePrivate)
+	}
+	var h maphash.Hash
+	h.SetSeed(variantSeed)
+	for p := range params.All() {
+		var n [4]byte
+		binary.BigEndian.PutUint32(n[:], uint32(len(p.Name)))
+		h.Write(n[:])
+		h.WriteString(p.Name)
+		h.WriteString(p.Value)
+		h.WriteByte(0)
+	}
+	v := max(pool.Variant(h.Sum64()), firstPrivate)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.variants[v]
+	if !ok {
+		known = &variant{params: params}
+		r.variants[v] = known
+	}
+	known.clients++
+	return v
+}
+
+// leaveVariant takes back one wantVariant.
+func (r *route) leaveVariant(v pool.Variant) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.variants[v]; known != nil { // none for a plain kind
+		if known.clients--; known.clients == 0 {
+			delete(r.variants, v)
+		}
+	}
+}
+
+var errVariantLeft = errors.New("the client it was for has left")
+
+// dial opens a server for the pool under the terms that the pool was given with
+// it, on a goroutine of the pool's.
+func (r *route) dial(ctx context.Context, t *terms, v pool.Variant) (*server, error) {
+	var private *state.Params
+	var extra []wire.Param
+	r.mu.Lock() // also: the route is complete before its first server is
+	known := r.variants[v]
+	r.mu.Unlock()
+	if v >= firstPrivate {
+		if known == nil {
+			return nil, errVariantLeft
+		}
+		private = known.params
+		for p := range private.All() {
+			extra = append(extra, p)
+		}
+	}
+	up, err := upstream.Dial(ctx, t.dest.target, extra)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("server_connect_timeout: %w", err)
+		}
+		// One that was called off is nobody's trouble.
+		if ctx.Err() != context.Canceled && r.proxy.ctx.Err() == nil && !r.proxy.stopping.Load() {
+			r.proxy.log.Warn("server connection couldn't be opened", "database", r.database, "user", t.user, "error", err)
+		}
+		return nil, err
+	}
+	return r.enlist(up, t, v, private)
+}
+
+// enlist makes a server of a fresh connection and gives it to a loop.
+func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *state.Params) (*server, error) {
+	p := r.proxy
+	if len(up.Rest) > 0 {
+		_ = up.Close()
+		return nil, fmt.Errorf("%s sent %d bytes after its login that nobody asked for", up.Host, len(up.Rest))
+	}
+	tracked := make([]wire.Param, 0, len(up.Params))
+	for _, param := range up.Params {
+		if name, ok := state.Canonical([]byte(param.Name)); ok {
+			tracked = append(tracked, wire.Param{Name: name, Value: param.Value})
+		}
+	}
+	base, ok := p.params.Of(tracked)
+	if !ok {
+		_ = up.Close()
+		return nil, fmt.Errorf("%s reports parameters beyond all limits", up.Host)
+	}
+	srv := &server{proxy: p, route: r, up: up, params: base, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy()}
+	if srv.purpose == purposeTranslating {
+		srv.cache = prepared.NewCache(t.cacheSize)
+	}
+	if private == nil {
+		srv.welcome = t.dest.refreshWelcome(up.Params, base)
+	}
+	if p.Config().LogConnections {
+		p.log.Info("new connection to server", "server", up.Host.String(), "database", r.database, "user", t.user, "pid", up.PID)
+	}
+	if !srv.w.Post(arrival{srv}) {
+		_ = up.Close()
+		return nil, pool.ErrClosed
+	}
+	return srv, nil
+}
+
+// closeServer is what the pool calls to end a server.
+func (r *route) closeServer(srv *server, why pool.Reason) {
+	if r.proxy.Config().LogDisconnections {
+		r.proxy.log.Info("closing server connection: "+why.String(), "server", srv.address(), "database", r.database)
+	}
+	srv.w.Post(closing{srv})
+}

@@ -1,0 +1,168 @@
+package proxy
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+
+	"carpool/config"
+	"carpool/proxy/auth"
+	"carpool/proxy/startup"
+	"carpool/proxy/upstream"
+)
+
+// settings are a configuration with all that was made of it when it was taken
+// on. They never change: a reload makes new ones, and who needs several values
+// that belong together reads them from the same settings.
+type settings struct {
+	*config.Config
+	startup   *startup.Options
+	method    auth.Method
+	userList  *auth.Users
+	static    map[string]auth.Secret
+	clientTLS *tls.Config // nil: clients aren't offered TLS
+	serverTLS map[config.TLS]serverTLS
+	files     map[string]fileSum // of every file that was read
+}
+
+// fileSum tells whether a file holds what it held before.
+type fileSum [sha256.Size]byte
+
+// serverTLS is how servers are connected to, and what that was made of.
+type serverTLS struct {
+	upstream.TLS
+	print tlsPrint
+}
+
+// tlsPrint is the same for two server sides of TLS only if they are alike, down
+// to the contents of their files.
+type tlsPrint struct {
+	settings      config.TLS
+	ca, cert, key fileSum
+}
+
+var methods = map[config.AuthType]auth.Method{
+	config.AuthAny: auth.Any, config.AuthTrust: auth.Trust, config.AuthPlain: auth.Plain,
+	config.AuthMD5: auth.MD5, config.AuthSCRAMSHA256: auth.SCRAM,
+}
+
+// loadSettings reads the files that the configuration names. What costs much to
+// make is taken over from before, which may be nil, as far as it is the same.
+// The error says which setting it is about and where that was given.
+func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settings, error) {
+	if before == nil {
+		before = &settings{Config: c}
+	}
+	n := &settings{
+		Config: c,
+		startup: &startup.Options{
+			TLS: startupTLS(c.ClientTLS.Mode), DirectTLS: true, MaxPacket: c.MaxStartupPacketSize,
+			IgnoreOptions: containsFold(c.IgnoreStartupParameters, "options"),
+		},
+		static:    make(map[string]auth.Secret, len(c.StaticUsers)),
+		serverTLS: make(map[config.TLS]serverTLS),
+		files:     make(map[string]fileSum),
+	}
+	var ok bool
+	if n.method, ok = methods[c.AuthType]; !ok {
+		return nil, at(c.Where("auth_type"), fmt.Errorf("auth_type = %s isn't built yet", c.AuthType))
+	}
+	for name, secret := range c.StaticUsers {
+		if known, ok := before.static[name]; ok && before.StaticUsers[name] == secret {
+			n.static[name] = known
+		} else {
+			n.static[name] = auth.ParseSecret(secret)
+		}
+	}
+	if err := n.loadUsers(before, log); err != nil {
+		return nil, at(c.Where("auth_file"), fmt.Errorf("auth_file: %w", err))
+	}
+	var err error
+	if n.clientTLS, err = n.loadClientTLS(); err != nil {
+		return nil, at(cmp.Or(c.Where("client_tls_cert_file"), c.Where("client_tls_sslmode")), err)
+	}
+	for _, d := range c.Databases {
+		t := c.Resolve(d, d.User).ServerTLS
+		if err := n.loadServerTLS(t); err != nil {
+			where := d.Where()
+			if t == c.ServerTLS {
+				where = cmp.Or(c.Where("server_tls_ca_file"), c.Where("server_tls_cert_file"), where)
+			}
+			return nil, at(where, fmt.Errorf("database %s: %w", d.Name, err))
+		}
+	}
+	return n, nil
+}
+
+// at puts the place of a setting, if it is known, before what is wrong with it.
+func at(place string, err error) error {
+	if place == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", place, err)
+}
+
+// read reads a file and notes what it holds.
+func (n *settings) read(name string) ([]byte, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	n.files[name] = sha256.Sum256(content)
+	return content, nil
+}
+
+// loadUsers reads auth_file. An unchanged list is taken over: it remembers the
+// keys that were derived from its passwords.
+func (n *settings) loadUsers(before *settings, log *slog.Logger) error {
+	name := n.AuthFile
+	if name == "" {
+		return nil
+	}
+	content, err := n.read(name)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(name); err == nil {
+		if err := auth.CheckMode(name, info.Mode()); err != nil {
+			log.Warn(err.Error())
+		}
+	}
+	if before.userList != nil && before.AuthFile == name && before.files[name] == n.files[name] {
+		n.userList = before.userList
+		return nil
+	}
+	n.userList, err = auth.LoadUsers(bytes.NewReader(content), name)
+	return err
+}
+
+// lookup finds a user's secret.
+func (n *settings) lookup(user string) (auth.Secret, bool) {
+	if s, ok := n.static[user]; ok {
+		return s, true
+	}
+	return n.userList.Lookup(user)
+}
+
+// ignored reports whether a start-up parameter is to be dropped.
+func (n *settings) ignored(name string) bool {
+	return len(n.IgnoreStartupParameters) > 0 && containsFold(n.IgnoreStartupParameters, name)
+}
+
+// changedFiles are the files that hold something else than they did before,
+// sorted.
+func (n *settings) changedFiles(before *settings) []string {
+	var names []string
+	for name, sum := range n.files {
+		if was, known := before.files[name]; known && was != sum {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
