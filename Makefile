@@ -7,8 +7,9 @@ FUZZTIME ?= 30s
 # What the program says that it was made of, in the reports of `carpool bench`.
 COMMIT   := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 ARGS     ?=
+APP      ?= flask-books
 
-.PHONY: demo test build cross fuzz bench compare fmt lint clean
+.PHONY: demo example test build cross fuzz bench compare fmt lint clean
 
 # 200 clients share 10 server connections. ARGS=--keep leaves it up until Ctrl-C.
 demo:
@@ -16,8 +17,14 @@ demo:
 	@$(MAKE) --no-print-directory build
 	@./carpool demo $(ARGS)
 
+# A small real application with its release, web and worker processes behind carpool. APP=django-books is the other one.
+example:
+	@.ci/need.sh postgres bookstore
+	@$(MAKE) --no-print-directory build
+	@go run ./deploy/examples/run -carpool ./carpool $(APP)
+
 test:
-	@.ci/need.sh postgres cc pgbouncer psycopg chromium
+	@.ci/need.sh postgres cc pgbouncer psycopg chromium bookstore
 	@$(MAKE) --no-print-directory lint cross
 	CGO_ENABLED=1 go test -race -timeout 9m ./...
 

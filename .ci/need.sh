@@ -5,6 +5,7 @@
 #   .ci/need.sh cc           a C compiler, which Go's race detector wants
 #   .ci/need.sh pgbouncer    the pooler that carpool is measured against
 #   .ci/need.sh psycopg      Python's drivers, for the lecture's program
+#   .ci/need.sh bookstore    what the example applications are made with
 #   .ci/need.sh chromium     the browser that the tests look at a benchmark's page with
 #
 # Prints nothing when all is there. Otherwise one sentence tells what is about to be installed, or what to do when that
@@ -39,12 +40,20 @@ have_psycopg() {
 	return 1
 }
 
+have_bookstore() {
+	python3=/usr/bin/python3
+	[ -x "$python3" ] || python3=python3
+	"$python3" -c 'import flask, flask_sqlalchemy, alembic, psycopg2, django' >/dev/null 2>&1 &&
+		PATH="/usr/bin:$PATH" command -v gunicorn >/dev/null 2>&1
+}
+
 have() {
 	case $1 in
 	postgres) have_postgres ;;
 	cc) command -v "$(go env CC)" >/dev/null 2>&1 ;;
 	pgbouncer) PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null 2>&1 ;;
 	psycopg) have_psycopg ;;
+	bookstore) have_bookstore ;;
 	chromium) command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
 		command -v google-chrome >/dev/null 2>&1 || [ -d "/Applications/Chromium.app" ] || [ -d "/Applications/Google Chrome.app" ] ;;
 	*) fail "don't know what \"$1\" is" ;;
@@ -66,6 +75,11 @@ packages() {
 	apt-get:psycopg | dnf:psycopg) echo python3-psycopg2 python3-sqlalchemy ;;
 	apk:psycopg) echo py3-psycopg2 py3-sqlalchemy ;;
 	brew:psycopg) fail "the lecture's program needs psycopg2 and SQLAlchemy: run \`pip3 install psycopg2-binary sqlalchemy\` and try again." ;;
+	apt-get:bookstore)
+		echo python3-flask python3-flask-sqlalchemy python3-alembic python3-psycopg2 python3-django gunicorn ;;
+	dnf:bookstore) echo python3-flask python3-flask-sqlalchemy python3-alembic python3-psycopg2 python3-django python3-gunicorn ;;
+	apk:bookstore) echo py3-flask py3-flask-sqlalchemy py3-alembic py3-psycopg2 py3-django py3-gunicorn ;;
+	brew:bookstore) fail "the examples need Flask, Django and gunicorn: run \`pip3 install -r deploy/examples/flask-books/requirements.txt -r deploy/examples/django-books/requirements.txt\` and try again." ;;
 	apt-get:chromium | dnf:chromium | apk:chromium | brew:chromium) echo chromium ;;
 	esac
 }

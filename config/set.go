@@ -84,10 +84,11 @@ func envNames() []string {
 // something to the command line and nothing here.
 func ReservedEnv() []string {
 	return []string{
-		EnvPrefix + "CONFIG",  // the configuration file
-		EnvPrefix + "ENABLED", // whether the sidecar gets in between at all
-		EnvPrefix + "PGBIN",   // directory of Postgres's programs
-		EnvPrefix + "URLS",    // names of the variables that hold database URLs
+		EnvPrefix + "CONFIG",    // the configuration file
+		EnvPrefix + "ENABLED",   // whether the sidecar gets in between at all
+		EnvPrefix + "PGBIN",     // directory of Postgres's programs
+		EnvPrefix + "POOL_SIZE", // the sidecar's short name for default_pool_size
+		EnvPrefix + "URLS",      // names of the variables that hold database URLs
 	}
 }
 

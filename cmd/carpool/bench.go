@@ -200,6 +200,8 @@ func (b *benchmark) chooseDatabase() error {
 	case b.private:
 	case strings.Contains(b.url, "://"):
 		p.URL, from = b.url, "--url"
+	case b.url != "" && !isVariable(b.url):
+		return usageError{errors.New("--url is a postgres:// URL or the name of an environment variable that holds one; what was given is neither")}
 	case b.url != "":
 		if p.URL, from = b.program.variable(b.url), b.url; p.URL == "" {
 			return usageError{fmt.Errorf("--url: the environment variable %s isn't set", b.url)}
@@ -215,10 +217,19 @@ func (b *benchmark) chooseDatabase() error {
 	p.SSLMode = b.sslmode
 	p.Unix = b.unix
 	p.Binaries = b.program.variable(config.EnvPrefix + "PGBIN")
-	if b.file != "" && p.URL == "" {
-		return usageError{errors.New("--file needs your own database: a private Postgres has none of the script's tables; set DATABASE_URL or --url")}
-	}
 	return nil
+}
+
+// isVariable tells whether a text can be the name of an environment variable. What can't may be a URL with a mistake in it, and
+// isn't repeated.
+func isVariable(text string) bool {
+	for i, c := range []byte(text) {
+		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return text != ""
 }
 
 // chooseSweeps reads --sweep.
@@ -256,7 +267,7 @@ func (b *benchmark) commandLine(f *pflag.FlagSet) string {
 	f.Visit(func(flag *pflag.Flag) {
 		value := flag.Value.String()
 		switch {
-		case flag.Name == "rival", flag.Name == "url" && strings.Contains(value, "://"):
+		case flag.Name == "rival", flag.Name == "url" && !isVariable(value):
 			value = "..."
 		case flag.Value.Type() == "stringSlice", flag.Value.Type() == "stringArray":
 			value = strings.Trim(value, "[]")
@@ -289,6 +300,9 @@ func (b *benchmark) run(ctx context.Context) error {
 	})
 	display.finish()
 	if len(result.Strategies) == 0 {
+		if b.out != "" {
+			_ = os.Remove(b.out) // if it is empty, which it is if it was made for this
+		}
 		return runErr
 	}
 	return errors.Join(b.tell(result), runErr)

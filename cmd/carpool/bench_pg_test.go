@@ -253,6 +253,7 @@ func TestBenchBadInput(t *testing.T) {
 		return fmt.Sprintf("DATABASE_URL=postgres://%s:%s@%s/%s?sslmode=disable", user, password, address, database)
 	}
 	ours := postgres.Address()
+	missing := write(t, t.TempDir(), "script.sql", "SELECT * FROM nowhere;\n")
 	for _, test := range []struct {
 		name    string
 		environ []string
@@ -265,6 +266,11 @@ func TestBenchBadInput(t *testing.T) {
 		{"no right", []string{at("narrow", "secret", ours, "app")}, nil, 1, "GRANT CREATE ON DATABASE app TO narrow"},
 		{"not a URL", []string{"DATABASE_URL=mysql://app:secret@host/app"}, nil, 1, "DATABASE_URL"},
 		{"empty variable", nil, []string{"--url", "OTHER_URL"}, 2, "OTHER_URL isn't set"},
+		{"neither URL nor variable", nil, []string{"--url", "host=127.0.0.1 password=secret dbname=app"}, 2, "is neither"},
+		{"URL with a mistake", nil, []string{"--url", "postgres:/app:secret@host/app"}, 2, "is neither"},
+		{"rival", nil, []string{"--rival", "x=notaurl"}, 2, "--rival x"},
+		{"not a number", nil, []string{"--rate", "nan"}, 2, "--rate"},
+		{"missing table", []string{"DATABASE_URL=" + url}, []string{"--file", missing}, 1, "no call succeeded"},
 		{"rate", []string{"DATABASE_URL=" + url}, []string{"--rate", "50000000"}, 1, "--rate 50000000 can't be reached"},
 		{"no clients", nil, []string{"--clients", "0"}, 2, "--clients must be at least 1"},
 		{"strategy", nil, []string{"--strategies", "nune"}, 2, `no strategy is called "nune"`},
@@ -394,20 +400,26 @@ func TestBenchCompare(t *testing.T) {
 	}
 }
 
-// The numbers are those that Postgres' own load generator finds, within 10 %. Other tests may run beside this one, so the least
-// disturbed round of each counts, and disturbed attempts may be repeated.
+// The numbers are those that Postgres' own load generator finds, within 10 %: the median of the ratios of rounds that ran one
+// after the other. Other tests may run beside this one and hit one of a pair, so disturbed attempts are repeated.
 func TestBenchAgreesWithPgbench(t *testing.T) {
 	const attempts = 4
 	for attempt := 1; ; attempt++ {
 		p := start(t, nil, "bench", "--private", "--workload", "select1", "--strategies", "direct,pgbench", "--clients", "8", "--processes", "1",
-			"--rounds", "5", "--duration", "1s", "--sweep", "none", "--format", "json")
+			"--rounds", "7", "--duration", "1s", "--sweep", "none", "--format", "json")
 		if status := p.waitFor(benchPatience); status != 0 {
 			t.Fatalf("status %d: %s", status, p.stderr)
 		}
 		r := decodeReport(t, p.stdout.String())
-		ours, theirs := row(t, r, "direct").Summary.CallsPerSecond.High, row(t, r, "pgbench").Summary.CallsPerSecond.High
-		t.Logf("%.0f calls a second, pgbench %.0f: %.2f", ours, theirs, ours/theirs)
-		if ours > 0.9*theirs && ours < 1.1*theirs {
+		ours, theirs := row(t, r, "direct").Rounds, row(t, r, "pgbench").Rounds
+		var ratios []float64
+		for i := range ours {
+			ratios = append(ratios, float64(ours[i].Calls)/ours[i].ElapsedSeconds/(float64(theirs[i].Calls)/theirs[i].ElapsedSeconds))
+		}
+		slices.Sort(ratios)
+		median := ratios[len(ratios)/2]
+		t.Logf("our calls a second are %.2f of pgbench's", median)
+		if median > 0.9 && median < 1.1 {
 			return
 		}
 		if attempt == attempts {

@@ -24,6 +24,7 @@ const (
 	benchBarSteps     = 1000
 	benchPlainPause   = 2 * time.Second
 	benchBarWidth     = 20
+	benchBarRoom      = benchBarWidth + 25 // columns that a bar takes with its percentage and times
 	defaultTableWidth = 120
 )
 
@@ -56,6 +57,9 @@ func (d *benchDisplay) show(p experiment.Progress) {
 		text += fmt.Sprintf(", %d errors", p.Errors)
 	}
 	if d.bar != nil {
+		if room := max(tableWidth(d.w)-benchBarRoom, 0); len(text) > room {
+			text = text[:room]
+		}
 		d.bar.Describe(text)
 		_ = d.bar.Set(int(p.Done * benchBarSteps)) // only fails beyond the end, which Done never is
 		return

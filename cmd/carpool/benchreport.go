@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,16 +76,19 @@ func keepReport(dir string, r report.Report) (int, error) {
 	return len(benchFormats) + len(plots), nil
 }
 
+// keepFile writes a file that is there whole or not at all.
 func keepFile(name string, write func(io.Writer) error) error {
-	file, err := os.Create(name)
+	unfinished := name + ".part"
+	file, err := os.Create(unfinished)
 	if err != nil {
 		return err
 	}
-	if err := write(file); err != nil {
-		_ = file.Close() // the first error counts
+	err = write(file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		_ = os.Remove(unfinished) // the first error counts
 		return err
 	}
-	return file.Close()
+	return os.Rename(unfinished, name)
 }
 
 // benchCompareCommand tells whether one report is faster than another.

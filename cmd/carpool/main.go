@@ -16,9 +16,11 @@ func main() {
 	// A log that nobody reads any more is no reason to end.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 16)
+	ignored := ignoredSignals()
 	signal.Notify(signals, handledSignals[:]...)
 	os.Exit(run(&program{
 		args: os.Args[1:], environ: os.Environ(), signals: signals, stdout: os.Stdout, stderr: os.Stderr,
+		ignored: ignored,
 	}))
 }
 
@@ -27,4 +29,16 @@ func main() {
 // command sets itself up.
 var handledSignals = [...]os.Signal{
 	syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
+}
+
+// ignoredSignals are those that we were started with ignored, as nohup does for HUP and shells do for INT of what runs in the
+// background. A pooler obeys them all the same; a command that it starts is to have them as they were.
+func ignoredSignals() []os.Signal {
+	var ignored []os.Signal
+	for _, sig := range handledSignals {
+		if signal.Ignored(sig) {
+			ignored = append(ignored, sig)
+		}
+	}
+	return ignored
 }

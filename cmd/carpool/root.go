@@ -18,8 +18,9 @@ type program struct {
 	args    []string // without the program's name
 	environ []string // as os.Environ has it
 	signals <-chan os.Signal
-	stdout  io.Writer // results
-	stderr  io.Writer // problems, progress, the log
+	ignored []os.Signal // that were ignored when the process began
+	stdout  io.Writer   // results
+	stderr  io.Writer   // problems, progress, the log
 }
 
 // variable returns an environment variable, "" if it isn't set.
@@ -54,6 +55,9 @@ func run(p *program) int {
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
 		return exitOK
+	}
+	if ended, ok := errors.AsType[commandEnded](err); ok {
+		return ended.status
 	}
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		for _, problem := range problems {
@@ -103,7 +107,10 @@ func newRoot(p *program) *cobra.Command {
 		}
 		return p.serveFrom(s, args)
 	}
-	root.AddCommand(serveCommand(p), checkCommand(p), benchCommand(p), demoCommand(p), compareCommand(p), benchWorkerCommand(p), benchNullCommand(p))
+	root.AddCommand(
+		serveCommand(p), execCommand(p), checkCommand(p), benchCommand(p), demoCommand(p), healthcheckCommand(p),
+		compareCommand(p), benchWorkerCommand(p), benchNullCommand(p), witnessCommand(),
+	)
 	root.SetArgs(p.args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)

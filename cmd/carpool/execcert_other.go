@@ -1,0 +1,5 @@
+//go:build !linux
+
+package main
+
+func unnamedFile() (*certificate, error) { return namedFile() }

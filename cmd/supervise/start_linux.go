@@ -1,0 +1,25 @@
+package supervise
+
+import (
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// attributes makes the kernel tell the command TERM when the thread that
+// started it has gone.
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }
+
+// adoptOrphans makes this process the parent of descendants whose own parent
+// has ended.
+func adoptOrphans() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("becoming the reaper of descendants: %w", err)
+	}
+	return nil
+}
+
+// ownProgram is the file that this process runs, even if another has taken its
+// place on disk.
+func ownProgram() (string, error) { return "/proc/self/exe", nil }

@@ -1,0 +1,1 @@
+"""The penny bookstore: books that can be listed, searched and added."""
