@@ -295,6 +295,24 @@ func TestEndOfContextEndsEverything(t *testing.T) {
 	}
 }
 
+// TestStartWithAContextThatHasEnded: nothing of Start may come too late for the end.
+func TestStartWithAContextThatHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 200 {
+		p, err := Start(ctx, "tcp", "127.0.0.1:1", time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := net.Dial("tcp", p.Address()); err == nil {
+			t.Fatal("the proxy listens")
+		}
+	}
+}
+
 func TestStartRefusesNonsense(t *testing.T) {
 	for _, delay := range []time.Duration{-1, time.Hour} {
 		if p, err := Start(t.Context(), "tcp", "127.0.0.1:1", delay); err == nil {

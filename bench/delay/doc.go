@@ -5,6 +5,6 @@
 // the handshake with the proxy, on the same machine, takes next to none.
 //
 // The life of a proxy: Start listens; clients connect to Address; Close, or the end of the context, resets what is still
-// connected and waits until nothing is left. For each client the proxy connects to the server at once, so that what it does
+// connected, and Close waits until nothing is left. For each client the proxy connects to the server at once, so that what it does
 // for that is hidden behind the delay.
 package delay

@@ -25,7 +25,6 @@ type Proxy struct {
 	address  string
 	clock    *clock // nil without a delay
 	cancel   context.CancelFunc
-	release  func() bool // forgets the end of Start's context
 
 	clients   sync.WaitGroup // the accepting goroutine and one for each client
 	closeOnce sync.Once
@@ -34,7 +33,7 @@ type Proxy struct {
 
 // Start listens on a free port of 127.0.0.1 and forwards to a server's address, of the kind that net.Dial takes, adding the
 // delay to each round trip: never less, and a fraction of a millisecond more where the machine is busy. A delay of 0 forwards
-// at once. The proxy ends with ctx; the caller closes it.
+// at once. When ctx ends the proxy stops accepting and resets all connections; the caller closes it in any case.
 func Start(ctx context.Context, network, address string, delay time.Duration) (*Proxy, error) {
 	if delay < 0 || delay > longestDelay {
 		return nil, fmt.Errorf("a delay of %s isn't between 0 and %s", delay, longestDelay)
@@ -51,7 +50,6 @@ func Start(ctx context.Context, network, address string, delay time.Duration) (*
 	}
 	ctx, p.cancel = context.WithCancel(ctx)
 	p.clients.Go(func() { p.accept(ctx) })
-	p.release = context.AfterFunc(ctx, func() { _ = p.Close() })
 	return p, nil
 }
 
@@ -61,9 +59,11 @@ func (p *Proxy) Address() string { return p.listener.Addr().String() }
 // Close stops accepting, resets all connections and waits until everything has ended. Calling it again returns the same error.
 func (p *Proxy) Close() error {
 	p.closeOnce.Do(func() {
-		p.release()
 		p.cancel()
-		p.closeErr = p.listener.Close()
+		// The end of Start's context closes the listener, too.
+		if err := p.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			p.closeErr = err
+		}
 		p.clients.Wait()
 		if p.clock != nil {
 			p.closeErr = errors.Join(p.closeErr, p.clock.close())
@@ -72,8 +72,10 @@ func (p *Proxy) Close() error {
 	return p.closeErr
 }
 
-// accept takes clients in until the listener is closed.
+// accept takes clients in until the listener is closed or ctx ends.
 func (p *Proxy) accept(ctx context.Context) {
+	release := context.AfterFunc(ctx, func() { _ = p.listener.Close() })
+	defer release()
 	for {
 		client, err := p.listener.Accept()
 		if err == nil {

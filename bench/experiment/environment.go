@@ -32,7 +32,7 @@ func (e *experiment) settings() report.Settings {
 	p := e.plan
 	transport := "tcp"
 	switch {
-	case p.Unix:
+	case e.field.unix:
 		transport = "unix"
 	case e.field.tls:
 		transport = "tls"

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,9 @@ import (
 	"carpool/bench/pooler"
 	"carpool/bench/target"
 	"carpool/bench/worker/lecture"
+	"carpool/config"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // field is where the trials run: the database, the delay before it, and what can be launched on this machine.
@@ -33,19 +37,17 @@ type field struct {
 // openField starts or looks at the database, makes its tables, and finds out what there is to compare with. The plan is
 // fitted to the database if it permits that.
 func openField(ctx context.Context, plan *Plan, tools Tools) (*field, error) {
-	f := &field{unix: plan.Unix, tls: plan.SSLMode != "" && plan.SSLMode != "disable"}
-	err := errors.Join(f.findPoolers(ctx, tools))
-	if err == nil {
-		err = f.findPython(ctx)
-	}
-	if err == nil {
-		err = f.openDatabase(ctx, plan, tools)
-	}
-	if err == nil {
-		err = f.openDelay(ctx, *plan)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.close())
+	f := &field{}
+	for _, step := range []func() error{
+		func() error { return f.findPoolers(ctx, tools) },
+		func() error { return f.findPython(ctx, *plan) },
+		func() error { return f.openDatabase(ctx, plan, tools) },
+		func() error { return f.chooseWay(ctx, *plan) },
+		func() error { return f.openDelay(ctx, *plan) },
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, f.close())
+		}
 	}
 	return f, nil
 }
@@ -66,8 +68,11 @@ func (f *field) findPoolers(ctx context.Context, tools Tools) error {
 	return nil
 }
 
-// findPython looks for what the lecture's program needs, and writes the program down.
-func (f *field) findPython(ctx context.Context) error {
+// findPython looks for what the lecture's program needs, if it is to run, and writes the program down.
+func (f *field) findPython(ctx context.Context, plan Plan) error {
+	if !slices.ContainsFunc(plan.strategies(), func(s strategy) bool { return s.python }) {
+		return nil
+	}
 	if f.python, f.noPython = lecture.Find(ctx); f.noPython != nil {
 		return nil
 	}
@@ -84,14 +89,14 @@ func (f *field) openDatabase(ctx context.Context, plan *Plan, tools Tools) error
 	if plan.URL == "" {
 		tools.Note("Starting a private Postgres in a temporary directory.")
 		f.database, err = target.Private(ctx, target.Options{
-			Binaries: pgserver.Binaries{Dir: plan.Binaries}, Connections: plan.connections(), TLS: f.tls,
+			Binaries: pgserver.Binaries{Dir: plan.Binaries}, Connections: plan.connections(), TLS: plan.SSLMode != "" && plan.SSLMode != "disable",
 		})
 	} else {
 		var server target.Server
 		if server, err = plan.server(); err != nil {
 			return err
 		}
-		f.database, err = target.Own(ctx, server.URL(""), target.Options{Share: plan.Share})
+		f.database, err = target.Own(ctx, server.URL(""), target.Options{Share: plan.Share, Script: plan.Script != ""})
 	}
 	if err != nil {
 		return err
@@ -112,16 +117,37 @@ func (f *field) openDatabase(ctx context.Context, plan *Plan, tools Tools) error
 	return f.database.Setup(ctx, plan.Workload.Tables(plan.place(f.database.Schema())))
 }
 
-// openDelay decides by which way the database is reached, and puts the delay on it.
-func (f *field) openDelay(ctx context.Context, plan Plan) error {
+// chooseWay decides how the database is reached: by its socket if that is wanted. Whether TLS is used is found out now, where
+// the URL leaves it open, so that all strategies do the same and the report says what was done. Clients reach poolers by the
+// same kind of transport.
+func (f *field) chooseWay(ctx context.Context, plan Plan) error {
 	f.server = f.database.Server()
 	if plan.Unix {
 		server, ok := f.database.UnixServer()
 		if !ok {
-			return fmt.Errorf("--unix: the database's URL names a host, not the directory of a Unix socket")
+			return errors.New("--unix: the database's URL names a host, not the directory of a Unix socket")
 		}
 		f.server = server
 	}
+	network, _ := f.server.Address()
+	f.unix = network == "unix"
+	if f.server.SSLMode == config.SSLAllow || f.server.SSLMode == config.SSLPrefer {
+		conn, err := pgconn.Connect(ctx, f.server.URL(target.ApplicationName("control")))
+		if err != nil {
+			return fmt.Errorf("finding out whether the server uses TLS: %w", err)
+		}
+		f.server.SSLMode = config.SSLDisable
+		if _, encrypted := conn.Conn().(*tls.Conn); encrypted {
+			f.server.SSLMode = config.SSLRequire
+		}
+		_ = conn.Close(ctx) // nothing hangs on a polite goodbye
+	}
+	f.tls = f.server.SSLMode != config.SSLDisable
+	return nil
+}
+
+// openDelay puts the delay before the database.
+func (f *field) openDelay(ctx context.Context, plan Plan) error {
 	if plan.Delay == 0 {
 		return nil
 	}
@@ -191,6 +217,14 @@ func (e entrance) end() error {
 		return nil
 	}
 	return e.pooler.End()
+}
+
+// lost is an error when the pooler has ended by itself.
+func (e entrance) lost() error {
+	if e.pooler == nil {
+		return nil
+	}
+	return e.pooler.Err()
 }
 
 // workerCommand is the program that plays the clients of a strategy.

@@ -86,7 +86,8 @@ func (e *experiment) pgbench(ctx context.Context, z size, label string, start fu
 	start()
 	out, err := cmd.Output()
 	if err != nil {
-		return worker.Result{}, fmt.Errorf("pgbench failed (%w): %s", err, bytes.TrimSpace(problems.Bytes()))
+		first, _, _ := bytes.Cut(bytes.TrimSpace(problems.Bytes()), []byte("\n")) // the others are the other clients'
+		return worker.Result{}, fmt.Errorf("pgbench failed (%w): %s", err, first)
 	}
 	return parsePgbench(string(out), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
 }

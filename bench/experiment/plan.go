@@ -3,6 +3,7 @@ package experiment
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -80,11 +81,13 @@ func (p Plan) Check() error {
 		return wrong("--rounds must be at least 1, not %d", p.Rounds)
 	case p.Scale < 1:
 		return wrong("--scale must be at least 1, not %d", p.Scale)
+	case math.IsNaN(p.Rate) || math.IsInf(p.Rate, 0):
+		return wrong("--rate is a number of calls a second, not %g", p.Rate)
 	case p.Duration < 0 || p.Calls < 0 || p.ThinkTime < 0 || p.Delay < 0 || p.Rate < 0 || p.IdleClients < 0:
 		return wrong("--duration, --calls, --think-time, --delay, --rate and --idle-clients can't be negative")
 	case p.Duration == 0 && p.Calls == 0:
 		return wrong("a trial needs an end: --duration or --calls must be greater than 0")
-	case p.Share <= 0 || p.Share > 1:
+	case !(p.Share > 0 && p.Share <= 1): // not a number isn't either
 		return wrong("--share must be above 0 and at most 1, not %g", p.Share)
 	}
 	return errors.Join(p.checkCombinations(), checkNames(p.Strategies), p.checkSweeps())
@@ -104,6 +107,11 @@ func (p Plan) checkCombinations() error {
 		return wrong("--rate and --think-time exclude each other: with a rate, calls begin when it is their time")
 	case p.Rate > 0 && p.Duration == 0:
 		return wrong("--rate needs --duration")
+	case p.Script != "" && p.URL == "":
+		return wrong("--file needs your own database: a private Postgres has none of the script's tables; set DATABASE_URL or --url")
+	}
+	if p.Delay > 0 && len(p.Rivals) > 0 {
+		return wrong("--delay and --rival exclude each other: nothing can be put between a pooler that runs already and its database")
 	}
 	for _, rival := range p.Rivals {
 		if rival.Name == "" || rival.URL == "" || strings.ContainsAny(rival.Name, " ,\t\n") {
@@ -111,6 +119,9 @@ func (p Plan) checkCombinations() error {
 		}
 		if _, known := find(rival.Name); known {
 			return wrong("--rival can't be called %s, which is a strategy already", rival.Name)
+		}
+		if _, err := target.ParseServer(rival.URL); err != nil {
+			return wrong("--rival %s: %v", rival.Name, err)
 		}
 	}
 	return nil

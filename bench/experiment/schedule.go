@@ -49,10 +49,11 @@ func (e *experiment) sweep(setting string, values []int) (report.Sweep, []trialS
 	swept := report.Sweep{Setting: setting}
 	values = slices.Compact(slices.Sorted(slices.Values(values)))
 	for _, value := range values {
-		point := report.Point{Value: value}
+		z := e.plan.sizeAt(setting, value)
+		point := report.Point{Value: value, Clients: z.clients, PoolSize: z.pool}
 		for _, s := range e.plan.strategies() {
 			if slices.Contains(sweptStrategies[setting], s.name) {
-				point.Strategies = append(point.Strategies, e.row(s, e.plan.sizeAt(setting, value)))
+				point.Strategies = append(point.Strategies, e.row(s, z))
 			}
 		}
 		swept.Points = append(swept.Points, point)

@@ -100,7 +100,7 @@ func (p Plan) strategies() []strategy {
 	}
 	for _, r := range p.Rivals {
 		chosen = append(chosen, strategy{
-			name: r.Name + r.Name, technique: worker.Kept, via: rival, url: r.URL, mode: transactionMode,
+			name: r.Name, technique: worker.Kept, via: rival, url: r.URL, mode: transactionMode,
 		})
 	}
 	return chosen

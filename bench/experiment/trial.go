@@ -12,26 +12,30 @@ import (
 	"carpool/bench/workload"
 )
 
-// runTrials does the trials one after another. A strategy that fails isn't tried again and says why; only what would hit
-// every strategy is an error.
+// maxFailures is how many rounds of a strategy may fail before it isn't tried again.
+const maxFailures = 2
+
+// runTrials does the trials one after another. A round that fails is told and leaves the strategy's other rounds standing;
+// only the end of ctx is an error.
 func (e *experiment) runTrials(ctx context.Context, trials []trialSpec) error {
 	for number, t := range trials {
-		if t.into.Skipped != "" {
+		if t.into.Skipped != "" || len(t.into.Failures) >= maxFailures {
 			continue
 		}
 		round, err := e.trial(ctx, t, func(p Progress) {
 			p.Done = (float64(number) + p.Done) / float64(len(trials))
 			e.tools.Progress(p)
 		})
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		}
-		if err != nil {
+		case errors.Is(err, worker.ErrUnsupported):
 			t.into.Skipped = err.Error()
-			t.into.Rounds = []report.Round{}
-			continue
+		case err != nil:
+			t.into.Failures = append(t.into.Failures, fmt.Sprintf("round %d: %v", t.round+1, err))
+		default:
+			t.into.Rounds = append(t.into.Rounds, round)
 		}
-		t.into.Rounds = append(t.into.Rounds, round)
 	}
 	return nil
 }
@@ -52,6 +56,9 @@ func (e *experiment) trial(ctx context.Context, t trialSpec, progress func(Progr
 	defer meter.close()
 	result, err := e.play(ctx, t, entrance.url, meter, progress)
 	if err != nil {
+		return report.Round{}, errors.Join(entrance.lost(), err)
+	}
+	if err := entrance.lost(); err != nil {
 		return report.Round{}, err
 	}
 	round = roundOf(result)
@@ -109,7 +116,7 @@ func roundOf(r worker.Result) report.Round {
 		ElapsedSeconds: r.Elapsed.Seconds(), Calls: r.Calls, Latency: make([]report.Bucket, 0, len(r.Latency)),
 		Errors: r.Errors, FirstError: r.FirstError,
 		WrongAnswers: r.WrongAnswers, MixedTransactions: r.MixedTransactions, ProtocolErrors: r.ProtocolErrors,
-		Examples: r.Examples, Unstarted: r.Unstarted, Samples: []report.Sample{},
+		Examples: r.Examples, Due: r.Due, Unstarted: r.Unstarted, IdleConnections: r.Idle, Samples: []report.Sample{},
 	}
 	for _, pair := range r.Latency {
 		round.Latency = append(round.Latency, report.Bucket{time.Duration(pair[0]).Seconds(), float64(pair[1])})

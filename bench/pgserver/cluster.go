@@ -16,24 +16,11 @@ import (
 
 // makeDir makes the server's directory where its owner can reach it.
 func (s *Server) makeDir() error {
-	dir, err := os.MkdirTemp("", "carpool-pg-")
+	scratch, err := MakeScratch("", "carpool-pg-", s.owner)
 	if err != nil {
-		return fmt.Errorf("making a directory for a private Postgres: %w", err)
+		return fmt.Errorf("making room for a private Postgres: %w", err)
 	}
-	if !s.owner.Reaches(filepath.Dir(dir)) {
-		// TMPDIR is a place of root's own; every system has one for all.
-		if err := os.Remove(dir); err != nil {
-			return fmt.Errorf("removing an unused directory: %w", err)
-		}
-		if dir, err = os.MkdirTemp("/tmp", "carpool-pg-"); err != nil {
-			return fmt.Errorf("making a directory for a private Postgres: %w", err)
-		}
-	}
-	s.dir = dir
-	s.data = filepath.Join(dir, "data")
-	if err := s.owner.Give(dir); err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
-	}
+	s.scratch, s.dir, s.data = scratch, scratch.Path, filepath.Join(scratch.Path, "data")
 	return nil
 }
 

@@ -12,5 +12,5 @@
 //     in the terminal reaches us only), waits until it takes connections and creates the roles.
 //  3. URL, ConnString, Exec and Value talk to it; Pause, Down, Up and Restart do to it what an outage would.
 //  4. Stop, or the end of the context given to Start, shuts it down and removes the directory. Should our process be
-//     killed, Linux tells the postmaster to go too; only the directory is left then.
+//     killed, Linux tells the postmaster to go too; the directory is left then, until the next server is started.
 package pgserver

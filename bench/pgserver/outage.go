@@ -99,6 +99,7 @@ func (s *Server) startLocked(ctx context.Context) error {
 	command.Dir = s.dir
 	command.Env = Environment(s.dir)
 	command.Stdout, command.Stderr = log, log
+	command.ExtraFiles = []*os.File{s.scratch.Lock()} // its backends have it, too: the directory is theirs until the last has ended
 	command.SysProcAttr = s.owner.ProcAttr(syscall.SIGQUIT)
 	postmaster, err := Launch(command)
 	if err != nil {

@@ -81,18 +81,19 @@ type Server struct {
 	// immutable after Start
 	binaries  Binaries
 	owner     *Owner
-	dir       string
+	scratch   *Scratch
+	dir       string // the scratch's
 	data      string
 	port      int
 	tls       bool
 	authority *Authority
 	passwords map[string]string
-	release   func() bool // forgets the end of Start's context; nil when Start fails
 	stopOnce  sync.Once
 	stopErr   error
 
-	mu         sync.Mutex // guards what follows, and is held while the postmaster comes up or goes down
-	postmaster *Process   // nil when down
+	mu         sync.Mutex  // guards what follows, and is held while the postmaster comes up or goes down
+	release    func() bool // forgets the end of Start's context; nil when Start fails
+	postmaster *Process    // nil when down
 	stopped    bool
 }
 
@@ -124,6 +125,8 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	if err := s.prepare(ctx, options); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.release = context.AfterFunc(ctx, func() { _ = s.Stop() })
 	return s, nil
 }
@@ -219,11 +222,11 @@ func (s *Server) Log() string {
 // done; calling it again returns the same error.
 func (s *Server) Stop() error {
 	s.stopOnce.Do(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.release != nil {
 			s.release()
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.stopped = true
 		if s.postmaster != nil {
 			// A paused postmaster can't act on a signal.
@@ -231,7 +234,7 @@ func (s *Server) Stop() error {
 			s.postmaster.End(stopPatience, syscall.SIGINT, syscall.SIGQUIT)
 			s.postmaster = nil
 		}
-		if err := os.RemoveAll(s.dir); err != nil {
+		if err := s.scratch.Remove(); err != nil {
 			s.stopErr = fmt.Errorf("removing the private Postgres: %w", err)
 		}
 	})

@@ -2,14 +2,11 @@ package pooler
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +27,7 @@ const (
 	portAttempts  = 3
 	// longestLog bounds what of a pooler's log goes into an error.
 	longestLog = 2000
+	lastLines  = 3 // of the log of one that crashed
 )
 
 // Running is a pooler that runs. Whoever launched it ends it. Its methods may be called from any goroutine.
@@ -37,12 +35,18 @@ type Running struct {
 	Product  Product
 	Settings Settings
 
-	place    place
-	process  *pgserver.Process
-	port     int
-	password string // of clients; empty: none
-	endOnce  sync.Once
-	endErr   error
+	place     place
+	scratch   *pgserver.Scratch // whose path is the place's
+	inherited []*os.File        // that the process has besides the standard ones; the first is the scratch's, the rest secrets
+	process   *pgserver.Process
+	port      int
+	password  string // of clients; empty: none
+	endOnce   sync.Once
+	endErr    error
+
+	mu     sync.Mutex // guards what follows
+	ending bool       // End was called: that the process ends is as it should be
+	crash  error      // of the process before that; nil: none
 }
 
 // Launch starts a product and returns when it has answered a query. For root it runs as the unprivileged user that the private
@@ -71,8 +75,8 @@ func launch(ctx context.Context, product Product, settings Settings) (*Running, 
 	if err == nil {
 		err = r.awaitAnswer(ctx)
 	}
-	if err == nil {
-		err = os.Remove(r.place.configuration())
+	if err == nil && r.place.configuration == r.place.configurationFile() {
+		err = os.Remove(r.place.configuration)
 	}
 	if err != nil {
 		err = fmt.Errorf("starting %s: %w%s", product.Name, err, r.lastLog())
@@ -87,9 +91,11 @@ func (r *Running) start(ctx context.Context) error {
 	if r.place.owner, err = pgserver.Unprivileged(); err != nil {
 		return err
 	}
-	if r.place.dir, err = makeDir(r.Settings.Dir, r.Product.Name, r.place.owner); err != nil {
+	if r.scratch, err = pgserver.MakeScratch(r.Settings.Dir, "carpool-"+r.Product.Name+"-", r.place.owner); err != nil {
 		return err
 	}
+	r.place.dir, r.inherited = r.scratch.Path, []*os.File{r.scratch.Lock()}
+	defer r.closeSecrets()
 	if r.port, err = pgserver.FreePort(); err != nil {
 		return err
 	}
@@ -106,119 +112,17 @@ func (r *Running) start(ctx context.Context) error {
 	}
 	defer log.Close()
 	arguments := r.Product.command[1:len(r.Product.command):len(r.Product.command)]
-	command := exec.Command(program, append(arguments, r.place.configuration())...)
+	command := exec.Command(program, append(arguments, r.place.configuration)...)
 	command.Dir = r.place.dir
 	command.Env = environment(r.place.dir)
 	command.Stdout, command.Stderr = log, log
+	command.ExtraFiles = r.inherited
 	command.SysProcAttr = r.place.owner.ProcAttr(syscall.SIGKILL)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
 	r.process, err = pgserver.Launch(command)
 	return err
-}
-
-// makeDir makes a directory where its owner can reach it.
-func makeDir(parent, name string, owner *pgserver.Owner) (string, error) {
-	if parent == "" {
-		if parent = os.TempDir(); !owner.Reaches(parent) {
-			parent = "/tmp" // TMPDIR is a place of root's own; every system has one for all
-		}
-	}
-	dir, err := os.MkdirTemp(parent, "carpool-"+name+"-")
-	if err != nil {
-		return "", fmt.Errorf("making a directory: %w", err)
-	}
-	if err := owner.Give(dir); err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
-	}
-	return dir, nil
-}
-
-// program is the program's name for the unprivileged user: a copy when it lies where we may look but that user may not.
-func (r *Running) program() (string, error) {
-	path, err := exec.LookPath(r.Product.command[0])
-	if err != nil {
-		return "", err
-	}
-	if path, err = filepath.Abs(path); err != nil {
-		return "", err
-	}
-	if r.place.owner.Reaches(filepath.Dir(path)) {
-		return path, nil
-	}
-	copied := filepath.Join(r.place.dir, r.Product.Name)
-	return copied, r.copyFile(path, copied, 0o700)
-}
-
-// copyFile makes a copy that belongs to the pooler's user.
-func (r *Running) copyFile(from, to string, mode os.FileMode) error {
-	source, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(target, source)
-	if err := errors.Join(err, target.Close()); err != nil {
-		return fmt.Errorf("copying %s: %w", from, err)
-	}
-	return r.place.owner.Give(to)
-}
-
-// writeFiles writes the configuration, the file of users, and certificates.
-func (r *Running) writeFiles() error {
-	if !r.Settings.Trust {
-		r.password = rand.Text()
-	}
-	settings := r.Settings // as the pooler's user sees it
-	for name, file := range map[string]*string{
-		"server-ca.crt": &settings.Server.SSLRootCert, "client.crt": &settings.Server.SSLCert, "client.key": &settings.Server.SSLKey,
-	} {
-		if *file == "" || *file == "system" {
-			continue
-		}
-		copied := filepath.Join(r.place.dir, name)
-		if err := r.copyFile(*file, copied, 0o600); err != nil {
-			return err
-		}
-		*file = copied
-	}
-	if r.Settings.TLS {
-		if err := r.certify(); err != nil {
-			return err
-		}
-	}
-	lines := settings.lines(r.place, r.port, r.Product.KeepsPrepared())
-	user := quoteUser(settings.Server.User) + " " + quoteUser(r.password)
-	for _, file := range []struct{ path, text string }{
-		{r.place.configuration(), strings.Join(lines, "\n") + "\n"},
-		{r.place.users(), user + "\n"},
-	} {
-		if err := os.WriteFile(file.path, []byte(file.text), 0o600); err != nil {
-			return err
-		}
-		if err := r.place.owner.Give(file.path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// certify makes a certificate for this pooler alone.
-func (r *Running) certify() error {
-	authority, err := pgserver.NewAuthority(r.place.dir)
-	if err != nil {
-		return err
-	}
-	pair, err := authority.Issue(certificate, "localhost", "127.0.0.1")
-	if err != nil {
-		return err
-	}
-	return errors.Join(r.place.owner.Give(pair.Cert), r.place.owner.Give(pair.Key))
 }
 
 // environment is that of a program that is to be told everything by its configuration file.
@@ -316,13 +220,6 @@ func (r *Running) URL(label string) string {
 	return r.Server().URL(target.ApplicationName(label))
 }
 
-// Console is the URL of the admin console. It talks the simple protocol only.
-func (r *Running) Console() string {
-	s := r.Server()
-	s.Database = "pgbouncer"
-	return s.URL("")
-}
-
 // PID is the pooler's process.
 func (r *Running) PID() int { return r.process.PID() }
 
@@ -335,18 +232,57 @@ func (r *Running) Memory() (procfs.Memory, error) { return procfs.ReadMemory(r.p
 // Ended is closed when the pooler's process has ended, which before End means that it crashed.
 func (r *Running) Ended() <-chan struct{} { return r.process.Done() }
 
+// Err is a sentence about a pooler whose process has ended by itself, with the end of its log; nil while it runs, and when it
+// was End that ended it. It may be asked after End, too.
+func (r *Running) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process == nil || r.ending || r.crash != nil {
+		return r.crash
+	}
+	select {
+	case <-r.process.Done():
+	default:
+		return nil
+	}
+	exit := "exit status 0"
+	if err := r.process.Exit(); err != nil {
+		exit = err.Error()
+	}
+	r.crash = fmt.Errorf("%s ended during the round (%s)%s", r.Product.Name, exit, r.lastWords())
+	return r.crash
+}
+
+// lastWords is the last lines of the pooler's log, as the end of a sentence of one line.
+func (r *Running) lastWords() string {
+	text, err := os.ReadFile(r.place.log())
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	words := strings.Join(lines[max(0, len(lines)-lastLines):], " / ")
+	if words == "" {
+		return ""
+	}
+	return "; its log ends: " + words[max(0, len(words)-longestLog):]
+}
+
 // End stops the pooler and removes its directory. It blocks until that is done, at most a few seconds; calling it again
 // returns the same error.
 func (r *Running) End() error {
 	r.endOnce.Do(func() {
+		_ = r.Err() // notes a crash, as long as there is a log
+		r.mu.Lock()
+		r.ending = true
+		r.mu.Unlock()
 		if r.process != nil {
 			r.process.End(stopPatience, syscall.SIGTERM)
 		}
-		if r.place.dir == "" {
+		if r.scratch == nil {
 			return
 		}
-		if err := os.RemoveAll(r.place.dir); err != nil {
-			r.endErr = fmt.Errorf("removing the directory of %s: %w", r.Product.Name, err)
+		if err := r.scratch.Remove(); err != nil {
+			r.endErr = fmt.Errorf("cleaning up after %s: %w", r.Product.Name, err)
 		}
 	})
 	return r.endErr

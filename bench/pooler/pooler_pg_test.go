@@ -3,13 +3,16 @@ package pooler
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,8 +47,11 @@ func run(m *testing.M) int {
 	}
 	return pgtest.Main(m, pgserver.Options{
 		TLS: true, Databases: []string{"shop", "odd name"},
-		Roles: []pgserver.Role{{Name: "reader", Password: secret}},
-		HBA:   []string{"hostssl all reader all scram-sha-256", "host all reader all reject", "local all reader scram-sha-256"},
+		Roles: []pgserver.Role{{Name: "reader", Password: secret}, {Name: "certified"}},
+		HBA: []string{
+			"hostssl all reader all scram-sha-256", "host all reader all reject", "local all reader scram-sha-256",
+			"hostssl all certified all cert", "host all certified all reject",
+		},
 	}, func(s *pgserver.Server) { postgres = s })
 }
 
@@ -186,7 +192,9 @@ func testLaunch(t *testing.T, product Product, s Settings) {
 // expectPoolMode asks the console.
 func expectPoolMode(t *testing.T, r *Running) {
 	t.Helper()
-	conn, err := pgconn.Connect(t.Context(), r.Console())
+	s := r.Server()
+	s.Database = "pgbouncer"
+	conn, err := pgconn.Connect(t.Context(), s.URL(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,13 +239,112 @@ func expectNoSecret(t *testing.T, dir, password string) {
 		text, err := os.ReadFile(path)
 		for _, form := range []string{password, strings.ReplaceAll(password, "'", "''")} {
 			if bytes.Contains(text, []byte(form)) {
-				t.Errorf("%s holds the server's password", path)
+				t.Errorf("%s holds the secret", path)
 			}
 		}
 		return err
 	})
 	if err != nil || files < 2 {
 		t.Errorf("%d files, %v", files, err)
+	}
+}
+
+// TestNoSecretIsInAFileDuringLaunch has a server that says nothing: when the pooler comes to it, it has been told everything
+// and Launch waits for its answer. Who is killed then leaves no password behind.
+func TestNoSecretIsInAFileDuringLaunch(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // there the configuration is a file until the pooler has answered
+	}
+	for _, product := range products(t) {
+		silent, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := settings(t)
+		s.Dir = temporaryDir(t)
+		if s.Server, err = s.Server.At(silent.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		launched := make(chan error, 1)
+		go func() {
+			_, err := Launch(ctx, product, s)
+			launched <- err
+		}()
+		conn, err := silent.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		expectNoSecret(t, s.Dir, secret)
+		cancel(errors.New("interrupted"))
+		if err := <-launched; err == nil || !strings.Contains(err.Error(), "interrupted") {
+			t.Errorf("%s: got %v", product.Name, err)
+		}
+		_ = conn.Close()
+		_ = silent.Close()
+	}
+}
+
+// TestClientCertificate: the key is handed over like a password.
+func TestClientCertificate(t *testing.T) {
+	pair, err := postgres.Authority().Issue("certified")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, product := range products(t) {
+		s := settings(t)
+		s.Dir = temporaryDir(t)
+		s.Server.User, s.Server.Password, s.Server.SSLCert, s.Server.SSLKey = "certified", "", pair.Cert, pair.Key
+		r, err := Launch(t.Context(), product, s)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := value(t, r.URL(""), "SELECT session_user"); got != "certified" {
+			t.Errorf("%s: got %q", product.Name, got)
+		}
+		if runtime.GOOS == "linux" {
+			expectNoSecret(t, s.Dir, string(key))
+		}
+		if err := r.End(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestErrTellsOfACrash(t *testing.T) {
+	for _, product := range products(t) {
+		r, err := Launch(t.Context(), product, settings(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Err(); err != nil {
+			t.Errorf("%s runs: %v", product.Name, err)
+		}
+		if err := syscall.Kill(r.PID(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-r.Ended()
+		want := product.Name + " ended during the round (signal: killed); its log ends: "
+		for _, when := range []string{"before", "after"} {
+			if err := r.Err(); err == nil || !strings.HasPrefix(err.Error(), want) || len(err.Error()) < len(want)+10 || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s End: got %v, want %s...", when, err, want)
+			}
+			if err := r.End(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	r, err := Launch(t.Context(), products(t)[0], settings(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.End(), r.Err()); err != nil {
+		t.Errorf("an end that was asked for: %v", err)
 	}
 }
 
@@ -258,12 +365,15 @@ func TestLabelsReachTheServer(t *testing.T) {
 		}
 		value(t, r.URL("first"), "SELECT 1")
 		count := func(label string) int {
-			watch, err := database.Watch(t.Context(), label, time.Second)
+			watch, err := database.Watch(t.Context(), label, time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer watch.Stop()
-			return watch.Peak()
+			samples, err := watch.Stop()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return samples[len(samples)-1].Connections
 		}
 		if first, second := count("first"), count("second"); first != 1 || second != 0 {
 			t.Errorf("%s: %d servers for the first, %d for the second", product.Name, first, second)

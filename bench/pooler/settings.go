@@ -52,14 +52,15 @@ func (s Settings) check() error {
 
 // place is where one running pooler keeps its files.
 type place struct {
-	dir   string
-	owner *pgserver.Owner
+	dir           string
+	owner         *pgserver.Owner
+	configuration string // as the pooler opens it
 }
 
-func (p place) configuration() string { return filepath.Join(p.dir, "pooler.ini") }
-func (p place) users() string         { return filepath.Join(p.dir, "users.txt") }
-func (p place) log() string           { return filepath.Join(p.dir, "log") }
-func (p place) authority() string     { return filepath.Join(p.dir, "ca.crt") }
+func (p place) configurationFile() string { return filepath.Join(p.dir, "pooler.ini") }
+func (p place) users() string             { return filepath.Join(p.dir, "users.txt") }
+func (p place) log() string               { return filepath.Join(p.dir, "log") }
+func (p place) authority() string         { return filepath.Join(p.dir, "ca.crt") }
 
 // certificate is the name of the pooler's certificate, to which ".crt" and ".key" are added.
 const certificate = "pooler"

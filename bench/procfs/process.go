@@ -22,7 +22,7 @@ const userHz = 100
 const root = "/proc"
 
 // CPU is the user and system time that a process has used, with all its threads, also those that have ended, but without its
-// children. Linux rounds it to 10 ms.
+// children. It lags behind by what has been used since the last tick of the kernel, a few milliseconds at most.
 func CPU(pid int) (time.Duration, error) {
 	s, err := readStat(pid)
 	if err != nil {
@@ -108,7 +108,11 @@ func readStat(pid int) (stat, error) {
 	if err != nil {
 		return stat{}, err
 	}
-	return parseStat(text)
+	s, err := parseStat(text)
+	if used, precise := processClock(pid); err == nil && precise {
+		s.own = used
+	}
+	return s, err
 }
 
 // parseStat reads the fields by proc(5)'s numbers: the parent is 4, and user and system time are 14 and 15 of the process, 16

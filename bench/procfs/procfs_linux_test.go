@@ -6,7 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -83,6 +86,77 @@ func TestTreeCPUCountsTheLivingAndTheDead(t *testing.T) {
 	}
 	if _, found := all[command.Process.Pid]; !found || len(all) < 3 {
 		t.Errorf("%d processes, and the child among them: %t", len(all), found)
+	}
+}
+
+// spins is a loop of the shell that takes some tens of milliseconds of CPU time.
+const spins = `spin() { i=0; while [ $i -lt 40000 ]; do i=$((i+1)); done; }; `
+
+// TestTreeCPUOfManySmallProcesses has twenty processes come and go, and twenty live on, as the backends behind a pooler do.
+// What the kernel accounts to all of them, once they have been waited for, is the truth.
+func TestTreeCPUOfManySmallProcesses(t *testing.T) {
+	const script = spins + `exec 3<&0
+		n=0; while [ $n -lt 20 ]; do (spin); n=$((n+1)); done
+		n=0; while [ $n -lt 20 ]; do (spin; echo ready; read line <&3) & n=$((n+1)); done
+		wait`
+	command := exec.Command("sh", "-c", script)
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for range 20 {
+		if !lines.Scan() {
+			t.Fatalf("a process ended early: %v", lines.Err())
+		}
+	}
+	measured, err := TreeCPU(command.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	truth := command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	if off := float64(measured-truth) / float64(truth); off < -0.03 || off > 0.03 {
+		t.Errorf("measured %s of %s: off by %.1f %%", measured, truth, 100*off)
+	}
+}
+
+// TestCPUCountsThreads compares with what the kernel tells us of ourselves, after threads have worked and ended.
+func TestCPUCountsThreads(t *testing.T) {
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+			for began := time.Now(); time.Since(began) < 5*time.Millisecond; {
+			}
+		})
+	}
+	all.Wait()
+	truth := func() time.Duration {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	const patience = 5 * time.Millisecond // the time of a thread that runs is brought up to date at ticks
+	before := truth()
+	used, err := CPU(os.Getpid())
+	after := truth()
+	if err != nil || used < before-patience || used > after+patience {
+		t.Errorf("got %s, %v; the truth went from %s to %s", used, err, before, after)
 	}
 }
 

@@ -17,7 +17,8 @@ const treeAttempts = 5
 
 // TreeCPU is the CPU time of a process and of all its descendants: those that live, and those that have ended, which count
 // for the parent that waited for them. The result of one call minus that of an earlier one is what the tree has used in
-// between. Where processes end faster than they can be looked at, those of the few that ended just then may be left out.
+// between: to a few milliseconds, and of those who have ended to the tick of 10 ms for all that one parent waited for together.
+// Where processes end faster than they can be looked at, those of the few that ended just then may be left out.
 func TreeCPU(pid int) (time.Duration, error) {
 	var total time.Duration
 	for range treeAttempts {

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"math"
-
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -10,41 +8,33 @@ import (
 
 // bar is one of a bar chart.
 type bar struct {
-	title string
-	value Spread
-	pen   pen
-	note  string // behind the value
+	title  string
+	value  Spread
+	pen    pen
+	factor string // how it compares, behind the value; empty: it doesn't
+	note   string // behind both
 }
 
-// bars is a chart of horizontal bars with their spread, on a logarithmic axis when the values are far apart.
+// bars is a chart of horizontal bars with their spread. They begin at zero, so that a bar which is twice as long stands for
+// twice as much.
 type bars struct {
 	label string // of the axis
 	bars  []bar
 }
 
 const (
-	barHeight  = vg.Length(15)
-	barGap     = vg.Length(10)
-	farApart   = 20.0 // the factor between values above which an axis is logarithmic
-	belowFirst = 2.0  // a logarithmic axis begins this factor below the lowest value
+	barHeight = vg.Length(15)
+	barGap    = vg.Length(10)
 )
 
 // scale is an axis from its first tick to its last.
-type scale struct {
-	ticks []plot.Tick
-	log   bool
-}
+type scale struct{ ticks []plot.Tick }
 
 func (s scale) low() float64  { return s.ticks[0].Value }
 func (s scale) high() float64 { return s.ticks[len(s.ticks)-1].Value }
 
 // share is where v is on the axis: 0 at its beginning, 1 at its end.
-func (s scale) share(v float64) float64 {
-	if s.log {
-		return math.Log(max(v, s.low())/s.low()) / math.Log(s.high()/s.low())
-	}
-	return (v - s.low()) / (s.high() - s.low())
-}
+func (s scale) share(v float64) float64 { return (v - s.low()) / (s.high() - s.low()) }
 
 // on maps values to the width of an area.
 func (s scale) on(area draw.Canvas) func(float64) vg.Length {
@@ -52,45 +42,15 @@ func (s scale) on(area draw.Canvas) func(float64) vg.Length {
 }
 
 func (b bars) scale(l look) scale {
-	low, high := math.Inf(1), 0.0
+	high := 0.0
 	for _, bar := range b.bars {
 		high = max(high, bar.value.High)
-		if bar.value.Median > 0 {
-			low = min(low, bar.value.Median)
-		}
 	}
-	if high <= 0 || high/low < farApart {
-		steps := 6
-		if l.narrow() {
-			steps = 3
-		}
-		return scale{ticks: linearTicks(high, steps, tick)}
-	}
-	s := scale{ticks: logTicks(low/belowFirst, high, tick), log: true}
+	steps := 6
 	if l.narrow() {
-		s.ticks = thinned(s.ticks)
+		steps = 3
 	}
-	return s
-}
-
-// thinned leaves labels only at powers of ten, and at the ends of an axis that has fewer than two.
-func thinned(ticks []plot.Tick) []plot.Tick {
-	powers := 0
-	for i, t := range ticks {
-		if exponent := math.Log10(t.Value); math.Abs(exponent-math.Round(exponent)) < 1e-9 {
-			powers++
-		} else if i > 0 && i < len(ticks)-1 {
-			ticks[i].Label = ""
-		}
-	}
-	if powers >= 2 {
-		for _, i := range []int{0, len(ticks) - 1} {
-			if exponent := math.Log10(ticks[i].Value); math.Abs(exponent-math.Round(exponent)) >= 1e-9 {
-				ticks[i].Label = ""
-			}
-		}
-	}
-	return ticks
+	return scale{ticks: linearTicks(high, steps, tick)}
 }
 
 func (b bars) rows(s scale) rows {
@@ -110,11 +70,7 @@ func (b bars) draw(c draw.Canvas, l look) {
 	r := b.rows(s)
 	area := r.area(c, l, s.ticks[len(s.ticks)-1].Label)
 	x := s.on(area)
-	label := b.label
-	if s.log {
-		label += " (logarithmic)"
-	}
-	r.axis(area, l, s.ticks, x, label)
+	r.axis(area, l, s.ticks, x, b.label)
 	for i, bar := range b.bars {
 		row := r.row(area, l, i)
 		bar.draw(row, l, x)
@@ -123,10 +79,14 @@ func (b bars) draw(c draw.Canvas, l look) {
 }
 
 func (b bar) text() string {
-	if b.note != "" {
-		return amount(b.value.Median) + ", " + b.note
+	text := amount(b.value.Median)
+	if b.factor != "" {
+		text += " · " + b.factor
 	}
-	return amount(b.value.Median)
+	if b.note != "" {
+		text += ", " + b.note
+	}
+	return text
 }
 
 func (b bar) draw(row draw.Canvas, l look, x func(float64) vg.Length) {

@@ -75,6 +75,8 @@ func penOf(name string) (pen, bool) {
 		return pen{hex(0x8A4B2A), hex(0xDDA27C), dotted, disc}, true
 	case "python-psycopg2-global":
 		return pen{hex(0x8C3A6B), hex(0xE39BCB), broken, triangle}, true
+	case "python-psycopg2-global-unsafe":
+		return pen{hex(0xA61E1E), hex(0xF59A9A), broken, disc}, true
 	case "python-psycopg2-pool":
 		return pen{hex(0x6B5B2E), hex(0xC9B783), dotted, diamond}, true
 	case "python-sqlalchemy-pool":
@@ -89,7 +91,7 @@ func penOf(name string) (pen, bool) {
 func pens(r Report) map[string]pen {
 	given := make(map[string]pen)
 	spare := []pen{
-		{hex(0xA61E1E), hex(0xF59A9A), []float64{8, 3, 2, 3}, disc},
+		{hex(0x5C2E91), hex(0xCFA8FF), []float64{7, 3}, disc},
 		{hex(0x2F6B1F), hex(0xB5E09A), []float64{8, 3, 2, 3}, square},
 		{hex(0x4B3FA0), hex(0xA7A0F0), []float64{2, 2.5}, diamond},
 		{hex(0x7D6608), hex(0xE0CF7A), []float64{7, 3}, triangle},

@@ -26,7 +26,7 @@ func contrast(a, b color.NRGBA) float64 {
 func strategyNames() []string {
 	return []string{
 		"none", "global", "global-unsafe", "driver-pool", "direct", "carpool-connect", "carpool", "carpool-session", "pgbouncer",
-		"pgbouncer-connect", "python-psycopg2-none", "python-psycopg2-global", "python-psycopg2-pool", "python-sqlalchemy-pool",
+		"pgbouncer-connect", "python-psycopg2-none", "python-psycopg2-global", "python-psycopg2-global-unsafe", "python-psycopg2-pool", "python-sqlalchemy-pool",
 		"python-carpool-connect",
 	}
 }

@@ -12,8 +12,8 @@ type column struct {
 const missing = "-"
 
 // outcomes are the columns of the table that every reader reads: how fast, how right, at what cost for the server.
-func outcomes() []column {
-	return []column{
+func outcomes(r Report) []column {
+	columns := []column{
 		{"calls\na second", func(s Strategy) string { return amount(s.Summary.CallsPerSecond.Median) }},
 		{"spread", func(s Strategy) string {
 			if s.Summary.Rounds < 2 {
@@ -21,23 +21,40 @@ func outcomes() []column {
 			}
 			return "±" + percent(s.Summary.CallsPerSecond.Width())
 		}},
-		{"times\nnone", func(s Strategy) string {
-			if s.Summary.RatioToNone == nil {
-				return missing
-			}
-			return factor(*s.Summary.RatioToNone)
-		}},
+		pace(r.Settings),
 		{"50 %\nwithin", latencyColumn(func(p Percentiles) float64 { return p.P50 })},
 		{"99 %\nwithin", latencyColumn(func(p Percentiles) float64 { return p.P99 })},
 		{"errors", counter(func(s Summary) int64 { return s.ErrorCount() })},
 		{"wrong\nanswers", counter(func(s Summary) int64 { return s.WrongCount() })},
-		{"server\nconns", func(s Strategy) string {
-			if s.Summary.ServerConnections == nil {
-				return missing
+		{connectionsHead, func(s Strategy) string {
+			if s.Summary.ServerConnections == nil || *s.Summary.ServerConnections == 0 {
+				return missing // calls were made, so there was one that nobody saw
 			}
 			return count(int64(*s.Summary.ServerConnections))
 		}},
 	}
+	if r.Settings.IdleClients > 0 {
+		columns = append(columns, column{"idle\nconns", counter(func(s Summary) int64 { return int64(s.IdleConnections) })})
+	}
+	if r.Settings.Workload == "books" && r.Settings.Rate == 0 {
+		columns = append(columns, books()...)
+	}
+	return columns
+}
+
+const connectionsHead = "server\nconns\nseen"
+
+// pace is how a strategy compares with none; or, while a rate sets the pace for all, how much it left undone.
+func pace(s Settings) column {
+	if s.Rate > 0 {
+		return column{"begun\ntoo late", func(s Strategy) string { return percent(s.Summary.late()) }}
+	}
+	return column{"times\nnone", func(s Strategy) string {
+		if s.Summary.RatioToNone == nil {
+			return missing
+		}
+		return factor(*s.Summary.RatioToNone)
+	}}
 }
 
 // books are the columns for the workload of the lecture: seconds, beside the lecture's.
@@ -129,13 +146,7 @@ func newGrid(strategies []Strategy, columns []column) grid {
 }
 
 // outcomeGrid is the table that every format begins with.
-func outcomeGrid(r Report) grid {
-	columns := outcomes()
-	if r.Settings.Workload == "books" {
-		columns = append(columns, books()...)
-	}
-	return newGrid(r.Strategies, columns)
-}
+func outcomeGrid(r Report) grid { return newGrid(r.Strategies, outcomes(r)) }
 
 func costGrid(r Report) grid { return newGrid(r.Strategies, costs()) }
 
@@ -144,7 +155,13 @@ func legend(r Report) []string {
 	lines := []string{
 		"Calls a second are those of all clients together: the median of the rounds, and how far the farthest round is from it. Latency is that of single calls, of all rounds.",
 	}
-	if r.Settings.Workload == "books" {
+	if r.Settings.Rate > 0 {
+		lines = append(lines, "Latency counts from when a call should have begun. Calls that came too late to begin before the end are a share of those whose time came; they have no latency.")
+	}
+	if slices.Contains(outcomeGrid(r).heads, connectionsHead) {
+		lines = append(lines, "Server connections are the most that were seen in pg_stat_activity, ten looks a second: what was open only between two looks isn't counted.")
+	}
+	if r.Settings.Workload == "books" && r.Settings.Rate == 0 {
 		lines = append(lines, "The seconds for 10,000 calls are 10,000 divided by the calls a second of all clients together. The lecture's figures are from another machine: compare the factors, not the seconds.")
 	}
 	return lines

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -64,8 +65,8 @@ func Compare(a, b Report) Comparison {
 	} {
 		metric := m.Metric
 		for _, before := range ran(a.Strategies) {
-			after := b.strategy(before.Name)
-			if after == nil || before.Summary.Calls == 0 {
+			after := b.named(before.Name)
+			if len(after.Rounds) == 0 || after.Summary == nil || after.Summary.Calls == 0 || before.Summary.Calls == 0 {
 				continue
 			}
 			change := newChange(before.Name, each(before.Rounds, m.value), each(after.Rounds, m.value))
@@ -79,6 +80,16 @@ func Compare(a, b Report) Comparison {
 	}
 	c.Verdict = verdict(c.Metrics[0].Rows)
 	return c
+}
+
+// named is the strategy of that name, without rounds when there is none.
+func (r Report) named(name string) Strategy {
+	for _, s := range r.Strategies {
+		if s.Name == name {
+			return s
+		}
+	}
+	return Strategy{Name: name}
 }
 
 func latencyAt(percent float64) func(Round) float64 {
@@ -108,21 +119,22 @@ func (c Change) tooFew() string {
 		c.RoundsA, c.RoundsB, alpha, enoughRounds)
 }
 
-// geomean is nil for fewer than two rows, and where a median is 0.
+// geomean is nil for fewer than two rows, and where a median is 0. It is significant when any of the rows is.
 func geomean(rows []Change) *Change {
 	if len(rows) < 2 {
 		return nil
 	}
-	a, b := 0.0, 0.0
+	a, b, significant := 0.0, 0.0, false
 	for _, row := range rows {
 		if row.A.Median <= 0 || row.B.Median <= 0 {
 			return nil
 		}
 		a += math.Log(row.A.Median)
 		b += math.Log(row.B.Median)
+		significant = significant || row.Significant
 	}
 	n := float64(len(rows))
-	return &Change{Strategy: "geomean", A: Spread{Median: math.Exp(a / n)}, B: Spread{Median: math.Exp(b / n)}}
+	return &Change{Strategy: "geomean", A: Spread{Median: math.Exp(a / n)}, B: Spread{Median: math.Exp(b / n)}, Significant: significant}
 }
 
 // verdict tells what the significant changes of calls a second amount to.
@@ -168,7 +180,7 @@ func differences(a, b Report) []string {
 		{"number of clients", whole(int64(a.Settings.Clients)), whole(int64(b.Settings.Clients))},
 		{"number of processes", whole(int64(a.Settings.Processes)), whole(int64(b.Settings.Processes))},
 		{"pool size", whole(int64(a.Settings.PoolSize)), whole(int64(b.Settings.PoolSize))},
-		{"idle clients", whole(int64(a.Settings.IdleClients)), whole(int64(b.Settings.IdleClients))},
+		{"number of idle clients", whole(int64(a.Settings.IdleClients)), whole(int64(b.Settings.IdleClients))},
 		{"rate", exact(a.Settings.Rate), exact(b.Settings.Rate)},
 		{"think time", exact(a.Settings.ThinkSeconds) + " s", exact(b.Settings.ThinkSeconds) + " s"},
 		{"delay", exact(a.Settings.DelaySeconds) + " s", exact(b.Settings.DelaySeconds) + " s"},
@@ -178,11 +190,20 @@ func differences(a, b Report) []string {
 		{"number of cores", whole(int64(a.Environment.Cores)), whole(int64(b.Environment.Cores))},
 		{"operating system", a.Environment.OS, b.Environment.OS},
 		{"version of Postgres", a.Environment.Postgres, b.Environment.Postgres},
-		{"Postgres settings", settings(a.Environment.ServerSettings), settings(b.Environment.ServerSettings)},
 	} {
 		if d.a != d.b {
 			warnings = append(warnings, fmt.Sprintf("The %s differs: %s and %s", d.what, orUnknown(printable(d.a)), orUnknown(printable(d.b))))
 		}
+	}
+	before, after := maps.Clone(a.Environment.ServerSettings), maps.Clone(b.Environment.ServerSettings)
+	for name, value := range before {
+		if other, ok := after[name]; ok && other == value {
+			delete(before, name)
+			delete(after, name)
+		}
+	}
+	if len(before)+len(after) > 0 {
+		warnings = append(warnings, fmt.Sprintf("The Postgres settings differ: %s and %s", orUnknown(settings(before)), orUnknown(settings(after))))
 	}
 	for _, s := range a.Strategies {
 		if s.Summary != nil && !slices.ContainsFunc(b.Strategies, func(o Strategy) bool { return o.Name == s.Name && o.Summary != nil }) {
@@ -258,9 +279,17 @@ func (m Metric) grid() grid {
 		})
 	}
 	if m.Geomean != nil {
-		g.rows = append(g.rows, []string{"geomean", m.text(m.Geomean.A.Median), "", m.text(m.Geomean.B.Median), "", m.change(*m.Geomean), "", ""})
+		g.rows = append(g.rows, []string{"geomean", m.text(m.Geomean.A.Median), "", m.text(m.Geomean.B.Median), "", m.mean(), "", ""})
 	}
 	return g
+}
+
+// mean is the change of the geomean, which is none when no row has changed.
+func (m Metric) mean() string {
+	if !m.Geomean.Significant {
+		return fmt.Sprintf("~ %+.1f %%", 100*(m.Geomean.Ratio()-1))
+	}
+	return m.change(*m.Geomean)
 }
 
 // change is the difference in percent, with a word for which way is better.

@@ -15,6 +15,7 @@ func WriteCSV(w io.Writer, r Report) error {
 		"strategy", "round", "elapsed_seconds", "calls", "calls_per_second", "latency_p50", "latency_p90", "latency_p99",
 		"latency_p99_9", "latency_max", "errors", "error_states", "wrong_answers", "mixed_transactions", "protocol_errors", "unstarted",
 		"server_connections", "client_cpu_seconds", "pooler_cpu_seconds", "server_cpu_seconds", "pooler_bytes",
+		"idle_connections", "due",
 	}}
 	for _, s := range r.Strategies {
 		for i, round := range s.Rounds {
@@ -40,7 +41,7 @@ func (r Round) csv(strategy string, round int) []string {
 		number(p.P50), number(p.P90), number(p.P99), number(p.P999), number(p.Max),
 		whole(errors), strings.Join(states, " "), whole(r.WrongAnswers), whole(r.MixedTransactions), whole(r.ProtocolErrors), whole(r.Unstarted),
 		known(r.ServerConnections, strconv.Itoa), known(r.ClientCPUSeconds, number), known(r.PoolerCPUSeconds, number),
-		known(r.ServerCPUSeconds, number), known(r.PoolerBytes, whole),
+		known(r.ServerCPUSeconds, number), known(r.PoolerBytes, whole), strconv.Itoa(r.IdleConnections), whole(r.Due),
 	}
 }
 

@@ -1,12 +1,14 @@
 package report
 
 import (
+	"bytes"
 	"flag"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,7 +46,7 @@ func shapes() []shape {
 		{name: "direct", rate: 23100, p50: 0.31e-3, tail: 0.3, connections: 8, client: 0.33, server: 0.43},
 		{name: "carpool-connect", rate: 4150, p50: 1.84e-3, tail: 0.35, connections: 4, client: 1.8, pooler: 1.05, server: 0.46},
 		{name: "carpool", rate: 16900, p50: 0.45e-3, tail: 0.33, connections: 4, client: 0.36, pooler: 0.13, server: 0.43},
-		{name: "carpool-session", rate: 14200, p50: 0.47e-3, tail: 0.8, connections: 4, client: 0.36, pooler: 0.12, server: 0.42},
+		{name: "carpool-session", rate: 14200, p50: 0.47e-3, tail: 0.8, connections: 8, client: 0.36, pooler: 0.12, server: 0.42},
 		{name: "pgbouncer", rate: 15000, p50: 0.51e-3, tail: 0.35, connections: 4, client: 0.36, pooler: 0.18, server: 0.43},
 		{name: "pgbouncer-connect", rate: 4230, p50: 1.8e-3, tail: 0.42, connections: 4, client: 1.8, pooler: 0.92, server: 0.46},
 		{name: "python-psycopg2-none", rate: 301, p50: 26.1e-3, tail: 0.21, connections: 8, client: 11.9, server: 28.9},
@@ -87,6 +89,83 @@ func fixture(seed uint64, speedup float64) Report {
 	r.Sweeps = []Sweep{poolSweep(random), clientSweep(random)}
 	Finish(&r)
 	return r
+}
+
+// from is a report to derive testdata/run.json from.
+var from = flag.String("from", "", "with -update: a report.json of carpool bench whose numbers the screenshots show")
+
+// runReport is a report of a real run, which screenshots show. With -update and -from it is replaced.
+func runReport(t *testing.T) Report {
+	t.Helper()
+	path := filepath.Join("testdata", "run.json")
+	if *update && *from != "" {
+		var out bytes.Buffer
+		if err := WriteJSON(&out, coarse(readReport(t, *from))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return readReport(t, path)
+}
+
+func readReport(t *testing.T, path string) Report {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r, err := ReadJSON(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// coarse is r with fewer buckets of latencies, each some 8 % wide: a file of a tenth of the size, and the same pictures.
+// Warnings and advice are those of today's code.
+func coarse(r Report) Report {
+	r.Warnings, r.Advice = nil, nil
+	// Where the files went is nobody's business.
+	r.Settings.CommandLine = strings.Join(slices.DeleteFunc(strings.Fields(r.Settings.CommandLine), func(option string) bool { return strings.HasPrefix(option, "--out") }), " ")
+	all := [][]Strategy{r.Strategies}
+	for _, sweep := range r.Sweeps {
+		for _, point := range sweep.Points {
+			all = append(all, point.Strategies)
+		}
+	}
+	for i, strategies := range all {
+		for _, s := range strategies {
+			for j := range s.Rounds {
+				s.Rounds[j].Latency = merged(s.Rounds[j].Latency)
+				if i > 0 {
+					s.Rounds[j].Samples = s.Rounds[j].Samples[:min(2, len(s.Rounds[j].Samples))]
+				}
+			}
+		}
+	}
+	Finish(&r)
+	return r
+}
+
+// merged are buckets merged with their neighbours, each at the mean of its calls.
+func merged(buckets []Bucket) []Bucket {
+	const width = 1.08
+	var all []Bucket
+	first := 0.0
+	for _, b := range buckets {
+		last := len(all) - 1
+		if last < 0 || b[0] > first*width {
+			all, first = append(all, b), b[0]
+			continue
+		}
+		calls := all[last][1] + b[1]
+		mean := (all[last][0]*all[last][1] + b[0]*b[1]) / calls
+		all[last] = Bucket{math.Round(mean*1e7) / 1e7, calls}
+	}
+	return all
 }
 
 func (s shape) strategy(random *rand.Rand, rounds int) Strategy {
@@ -172,7 +251,7 @@ func poolSweep(random *rand.Rand) Sweep {
 	for i, rate := range []float64{6900, 11800, 16800, 17100, 16900, 16700, 16200} {
 		size := 1 << i
 		s := shape{name: "carpool", rate: rate, p50: 8 / rate, tail: 0.35, connections: min(size, 8), pooler: 0.13, server: 0.43, client: 0.36}
-		sweep.Points = append(sweep.Points, Point{Value: size, Strategies: []Strategy{s.strategy(random, 3)}})
+		sweep.Points = append(sweep.Points, Point{Value: size, Clients: 64, PoolSize: size, Strategies: []Strategy{s.strategy(random, 3)}})
 	}
 	return sweep
 }
@@ -195,7 +274,7 @@ func clientSweep(random *rand.Rand) Sweep {
 			s.connections = min(clients, 4)
 			strategies = append(strategies, s.strategy(random, 3))
 		}
-		sweep.Points = append(sweep.Points, Point{Value: clients, Strategies: strategies})
+		sweep.Points = append(sweep.Points, Point{Value: clients, Clients: clients, PoolSize: 4, Strategies: strategies})
 	}
 	return sweep
 }

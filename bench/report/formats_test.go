@@ -280,7 +280,7 @@ func TestPNG(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"none", "global"} {
-		if p, _ := penOf(name); colours[p.light] < 1000 {
+		if p, _ := penOf(name); colours[p.light] < 500 {
 			t.Errorf("%d pixels have the colour of %s", colours[p.light], name)
 		}
 	}

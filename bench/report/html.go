@@ -14,6 +14,7 @@ var pageText string
 // page is what the template of the HTML report shows.
 type page struct {
 	Title    string
+	CutOff   string // that not all was measured; empty when it was
 	Story    []string
 	Advice   []string
 	Warnings []string
@@ -79,18 +80,27 @@ func WriteHTML(w io.Writer, r Report) error {
 	return err
 }
 
+// meaning is that of a strategy on what this report was measured on.
+func (r Report) meaning(name string) string {
+	meaning := Describe(name).Meaning
+	if r.Environment.Pooled {
+		return strings.ReplaceAll(meaning, "to Postgres", "to "+r.server())
+	}
+	return meaning
+}
+
 func newPage(r Report) (page, error) {
 	drawn := pens(r)
 	classes, style := swatches(r, drawn)
 	p := page{
-		Title: headline(r), Story: story(r), Advice: printables(r.Advice), Warnings: printables(r.Warnings), Legend: legend(r),
+		Title: headline(r), CutOff: cutOff(r), Story: story(r), Advice: printables(r.Advice), Warnings: printables(r.Warnings), Legend: legend(r),
 		Outcomes: newHTMLTable("Calls a second, latency and correctness", outcomeGrid(r), classes),
 		Costs:    newHTMLTable("The tail of the latency, processor and memory; CPU seconds are for 10,000 calls", costGrid(r), classes),
-		Wrongs:   wrongs(r.Strategies), Failures: append(failures(r.Strategies), skipped(r.Strategies)...), Facts: facts(r),
+		Wrongs:   wrongs(r.Strategies), Failures: remarks(r), Facts: facts(r),
 		Style: style,
 	}
 	for _, s := range ran(r.Strategies) {
-		p.Meanings = append(p.Meanings, meaning{printable(s.Name), printable(s.title()), Describe(s.Name).Meaning})
+		p.Meanings = append(p.Meanings, meaning{printable(s.Name), printable(s.title()), r.meaning(s.Name)})
 	}
 	for _, sweep := range r.Sweeps {
 		g := sweepGrid(sweep)
@@ -102,7 +112,7 @@ func newPage(r Report) (page, error) {
 		p.Sweeps = append(p.Sweeps, t)
 	}
 	for _, picture := range pictures(r) {
-		f := figure{ID: "plot-" + picture.name, Title: picture.title, Caption: captions(picture.name)}
+		f := figure{ID: "plot-" + picture.name, Title: picture.title, Caption: captions(r, picture.name)}
 		for _, t := range []theme{lightTheme(), darkTheme()} {
 			for _, width := range []struct {
 				points look
@@ -130,20 +140,26 @@ func newPage(r Report) (page, error) {
 }
 
 // captions tell how to read a plot.
-func captions(name string) string {
+func captions(r Report, name string) string {
+	if strings.HasPrefix(name, "latency-") {
+		return "Lower is better, as in the first of these pictures; its axis may be another."
+	}
 	switch name {
 	case "calls":
-		return "Longer is better. The whisker spans the rounds, from the slowest to the fastest. On a logarithmic axis equal distances are equal factors."
+		if r.Settings.Rate > 0 {
+			return "No strategy can make more than the rate asks for. The whisker spans the rounds, from the slowest to the fastest."
+		}
+		return "Longer is better. The whisker spans the rounds, from the slowest to the fastest. Behind the number stands how many times as many calls it is as connecting for every call makes."
 	case "latency":
 		return "Lower is better. Over 99 % a line tells what 99 of 100 calls took at most; each step to the right looks at ten times rarer calls. A line ends where fewer than ten calls are left."
 	case "clients":
 		return "Higher is better. Where a line turns flat, more clients only wait longer."
 	case "pool":
-		return "Higher is better. The dashed line is at the smallest pool that comes within 5 % of the best."
+		return "Higher is better. A dashed line, if there is one, is at the smallest pool that comes within 5 % of the best."
 	case "pool-latency":
 		return "Lower is better: calls wait when the pool is too small."
 	case "connections":
-		return "Each connection is a process of the server. All strips have the same scale."
+		return "Each connection is a process of the server. All strips have the same scale; between two looks, a tenth of a second apart, there may have been more."
 	}
 	return ""
 }

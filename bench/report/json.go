@@ -149,7 +149,7 @@ func (r Report) validate() error {
 	for _, sweep := range r.Sweeps {
 		seen := make(map[int]bool)
 		for _, point := range sweep.Points {
-			if point.Value < 1 || seen[point.Value] {
+			if point.Value < 1 || point.Clients < 0 || point.PoolSize < 0 || seen[point.Value] {
 				return fmt.Errorf("sweep %q has a second point, or an impossible one, at %d", sweep.Setting, point.Value)
 			}
 			seen[point.Value] = true
@@ -187,7 +187,7 @@ func (r Round) validate() error {
 	if !within(r.ElapsedSeconds, maxSeconds) {
 		return fmt.Errorf("it took %v seconds", r.ElapsedSeconds)
 	}
-	counts := []int64{r.Calls, r.WrongAnswers, r.MixedTransactions, r.ProtocolErrors, r.Unstarted}
+	counts := []int64{r.Calls, r.WrongAnswers, r.MixedTransactions, r.ProtocolErrors, r.Unstarted, r.Due, int64(r.IdleConnections)}
 	for _, n := range r.Errors {
 		counts = append(counts, n)
 	}

@@ -53,11 +53,11 @@ func (s Sweep) subject() string {
 	return first
 }
 
-// rates are the medians of one strategy, where it ran.
+// rates are the medians of one strategy, where it ran and made enough calls to tell something.
 func (s Sweep) rates(name string) []At {
 	var points []At
 	for _, point := range s.Points {
-		if summary := find(point.Strategies, name); summary != nil {
+		if summary := find(point.Strategies, name); summary.tells() {
 			points = append(points, At{Value: point.Value, Rate: summary.CallsPerSecond.Median})
 		}
 	}

@@ -10,6 +10,10 @@ func WriteMarkdown(w io.Writer, r Report) error {
 	var m markdown
 	m.line("## " + escapeMarkdown(headline(r)))
 	m.line("")
+	if text := cutOff(r); text != "" {
+		m.line("**" + escapeMarkdown(text) + "**")
+		m.line("")
+	}
 	if told := story(r); len(told) > 0 {
 		m.line(escapeMarkdown(strings.Join(told, " ")))
 		m.line("")
@@ -22,7 +26,7 @@ func WriteMarkdown(w io.Writer, r Report) error {
 		m.line("**" + escapeMarkdown(w.Sentence) + "**")
 		m.list(w.Examples)
 	}
-	m.list(append(failures(r.Strategies), skipped(r.Strategies)...))
+	m.list(remarks(r))
 	if costs := costGrid(r); len(costs.rows) > 0 && len(costs.heads) > 1 {
 		m.line("")
 		m.grid(costs)

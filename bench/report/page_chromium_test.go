@@ -146,8 +146,17 @@ func (v view) as() chromedp.Action[chromedp.Void] {
 	})
 }
 
+// TestPageInChromium looks at the pages of a report with all kinds of strategies and sweeps, and at that of a real run, of which it
+// keeps screenshots.
 func TestPageInChromium(t *testing.T) {
-	r := fixture(1, 1)
+	ctx := browser(t)
+	t.Run("everything", func(t *testing.T) { lookAtPage(t, ctx, fixture(1, 1), false) })
+	t.Run("a run", func(t *testing.T) { lookAtPage(t, ctx, runReport(t), *update) })
+}
+
+// lookAtPage looks at the page of r in all views.
+func lookAtPage(t *testing.T, ctx context.Context, r Report, keep bool) {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "report.html")
 	out, err := os.Create(file)
@@ -161,7 +170,6 @@ func TestPageInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := (&url.URL{Scheme: "file", Path: file}).String()
-	ctx := browser(t)
 	var backgrounds []string
 	for _, v := range views() {
 		run(t, ctx, "set "+v.name, v.as())
@@ -174,7 +182,7 @@ func TestPageInChromium(t *testing.T) {
 		if err != nil || size.Width != int(v.width) || size.Height < topHeight {
 			t.Errorf("%s: the screenshot has %d x %d pixels (%v)", v.name, size.Width, size.Height, err)
 		}
-		if *update && v.name != "phone-dark" {
+		if keep && v.name != "phone-dark" {
 			if err := os.WriteFile(filepath.Join("..", "..", "docs", "images", "bench-"+v.name+".png"), topOf(t, shot), 0o644); err != nil {
 				t.Error(err)
 			}

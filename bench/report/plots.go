@@ -52,18 +52,20 @@ func (p picture) file(l look, format string) ([]byte, error) {
 // pictures are the plots that r has values for, in the order of a page.
 func pictures(r Report) []picture {
 	drawn := pens(r)
-	all := []picture{callsPicture(r, drawn), latencyPicture(r, drawn)}
+	latencies := latencyPictures(r, drawn)
+	all := []picture{callsPicture(r, drawn), latencies[0]}
 	for _, sweep := range r.Sweeps {
 		switch sweep.Setting {
 		case "clients":
-			all = append(all, ratesPicture(sweep, drawn, "clients", "Calls a second by the number of clients", "clients"))
+			all = append(all, ratesPicture(sweep, drawn, "clients", sweep.title(), "clients"))
 		case "pool":
 			all = append(all,
-				ratesPicture(sweep, drawn, "pool", "Calls a second by the size of the pool", "server connections in the pool"),
+				ratesPicture(sweep, drawn, "pool", sweep.title(), "server connections in the pool"),
 				waitsPicture(sweep, drawn))
 		}
 	}
 	all = append(all, connectionsPicture(r, drawn))
+	all = append(all, latencies[1:]...)
 	return slices.DeleteFunc(all, func(p picture) bool { return p.chart == nil })
 }
 
@@ -76,8 +78,11 @@ func callsPicture(r Report, drawn map[string]pen) picture {
 			continue
 		}
 		b := bar{title: printable(s.title()), value: s.Summary.CallsPerSecond, pen: drawn[s.Name]}
+		if s.Summary.RatioToNone != nil && r.Settings.Rate == 0 {
+			b.factor = factor(*s.Summary.RatioToNone)
+		}
 		if s.Summary.WrongCount() > 0 {
-			b.note = "wrong!"
+			b.note = "but wrong"
 		}
 		chart.bars = append(chart.bars, b)
 		told = append(told, b.title+": "+b.text())
@@ -90,74 +95,8 @@ func callsPicture(r Report, drawn map[string]pen) picture {
 	return p
 }
 
-// nines is the position of a share of the calls on an axis that gives every further nine of it the same room.
-func nines(percent float64) float64 { return -math.Log10(1 - percent/100) }
-
-// latencyPicture has the latency that each share of the calls didn't exceed.
-func latencyPicture(r Report, drawn map[string]pen) picture {
-	p := picture{name: "latency", title: "How long calls take"}
-	chart := lines{
-		xLabel: "share of the calls", yLabel: "take at most (logarithmic)", yLog: true,
-		yText:  func(v float64) string { return tick(v*1e3) + " ms" },
-		xTicks: latencyTicks,
-	}
-	var told []string
-	for _, s := range ran(r.Strategies) {
-		d := newDistribution(s.Rounds...)
-		if d.empty() {
-			continue
-		}
-		l := line{entry: entry{printable(s.title()), drawn[s.Name]}}
-		// A share is shown as far as at least ten calls are beyond it.
-		end := min(nines(maxShare), math.Log10(float64(d.calls())/10))
-		at := func(x float64) dot {
-			y := d.at(100 * (1 - math.Pow(10, -x)))
-			return dot{x, y, y, y}
-		}
-		begin := nines(minShare)
-		for i := range latencySteps + 1 {
-			if x := begin + (nines(maxShare)-begin)*float64(i)/latencySteps; x <= end {
-				l.dots = append(l.dots, at(x))
-			}
-		}
-		for _, percent := range markedShares() {
-			if x := nines(percent); x <= end {
-				l.marks = append(l.marks, at(x))
-			}
-		}
-		if len(l.dots) < 2 {
-			continue
-		}
-		chart.lines = append(chart.lines, l)
-		told = append(told, fmt.Sprintf("%s: half within %s, 99 %% within %s", l.title, latency(s.Summary.Latency.P50), latency(s.Summary.Latency.P99)))
-	}
-	if len(chart.lines) == 0 {
-		return p
-	}
-	p.chart = chart
-	p.alt = "A line for each strategy: the latency that a share of the calls didn't exceed. " + strings.Join(told, "; ") + "."
-	return p
-}
-
-// The axis of shares, in percent: where it begins, where it ends, and into how many pieces a line is divided.
-const (
-	minShare     = 10.0
-	maxShare     = 99.99
-	latencySteps = 60
-)
-
-func markedShares() []float64 { return []float64{50, 90, 99, 99.9} }
-
-func latencyTicks(l look) []plot.Tick {
-	ticks := []plot.Tick{{Value: nines(minShare)}}
-	if !l.narrow() {
-		ticks[0].Label = exact(minShare) + " %"
-	}
-	for _, percent := range append(markedShares(), maxShare) {
-		ticks = append(ticks, plot.Tick{Value: nines(percent), Label: exact(percent) + " %"})
-	}
-	return ticks
-}
+// farApart is the factor between values above which an axis of lines is logarithmic.
+const farApart = 20.0
 
 // ratesPicture has the calls a second at each value of a sweep.
 func ratesPicture(s Sweep, drawn map[string]pen, name, title, label string) picture {
@@ -187,18 +126,18 @@ func ratesPicture(s Sweep, drawn map[string]pen, name, title, label string) pict
 		chart.yLog = true
 		chart.yLabel += " (logarithmic)"
 	}
-	s.mark(&chart)
+	s.markKnee(&chart)
 	p.chart = chart
 	p.alt = title + ", a line for each strategy."
 	if s.Knee > 0 {
-		p.alt += fmt.Sprintf(" Beyond %d, more brings %s little.", s.Knee, printable(s.subject()))
+		p.alt += " It shows: " + s.shows() + "."
 	}
 	return p
 }
 
 // waitsPicture has the latency of the swept strategy at each size of the pool.
 func waitsPicture(s Sweep, drawn map[string]pen) picture {
-	p := picture{name: "pool-latency", title: "How long calls take, by the size of the pool"}
+	p := picture{name: "pool-latency", title: strings.Replace(s.title(), "Calls a second", "How long calls take,", 1)}
 	name := s.subject()
 	half, most := drawn[name], drawn[name]
 	most.dashes, most.mark = []float64{2, 2.5}, triangle
@@ -229,7 +168,7 @@ func waitsPicture(s Sweep, drawn map[string]pen) picture {
 	if len(chart.lines) == 0 || len(s.Points) < 2 {
 		return p
 	}
-	s.mark(&chart)
+	s.markKnee(&chart)
 	p.chart = chart
 	p.alt = fmt.Sprintf("Two lines: the latency that half and 99 %% of the calls of %s didn't exceed, by the size of the pool.", printable(name))
 	return p
@@ -246,11 +185,11 @@ func (s Sweep) ticks() func(look) []plot.Tick {
 	}
 }
 
-// mark shows the knee in a chart.
-func (s Sweep) mark(chart *lines) {
+// markKnee shows the knee in a chart.
+func (s Sweep) markKnee(chart *lines) {
 	if s.Knee > 0 {
 		chart.knee = &dot{x: math.Log2(float64(s.Knee))}
-		chart.text = fmt.Sprintf("%d: more brings %s little", s.Knee, printable(s.subject()))
+		chart.text = s.mark()
 	}
 }
 
@@ -261,7 +200,7 @@ func connectionsPicture(r Report, drawn map[string]pen) picture {
 	var told []string
 	for _, s := range ran(r.Strategies) {
 		strip := strip{title: printable(s.title()), samples: firstSamples(s.Rounds), pen: drawn[s.Name]}
-		if len(strip.samples) < 2 {
+		if len(strip.samples) < 2 || strip.peak() == 0 { // calls were made, so nobody looked at the right time
 			continue
 		}
 		chart.strips = append(chart.strips, strip)

@@ -14,8 +14,9 @@ type Report struct {
 	Overhead    *Overhead   `json:"overhead"`   // null: not measured
 	Strategies  []Strategy  `json:"strategies"` // in the order of the table
 	Sweeps      []Sweep     `json:"sweeps"`
-	Advice      []string    `json:"advice"`   // what to do, in sentences
-	Warnings    []string    `json:"warnings"` // what makes the numbers doubtful, in sentences
+	CutOff      bool        `json:"cut_off,omitempty"` // ended before all rounds were measured
+	Advice      []string    `json:"advice"`            // what to do, in sentences
+	Warnings    []string    `json:"warnings"`          // what makes the numbers doubtful, in sentences
 }
 
 // Environment is what the numbers were taken on. What isn't known is empty or 0.
@@ -29,6 +30,7 @@ type Environment struct {
 	Commit         string            `json:"commit"`
 	Postgres       string            `json:"postgres"` // version
 	Private        bool              `json:"private"`  // the Postgres was started for this and is on the same machine
+	Pooled         bool              `json:"pooled"`   // what was called Postgres is a pooler already
 	MaxConnections int               `json:"max_connections"`
 	Poolers        map[string]string `json:"poolers"`      // name: version
 	LoadAverage    float64           `json:"load_average"` // of one minute, before the start
@@ -70,6 +72,8 @@ type Strategy struct {
 	Skipped string  `json:"skipped,omitempty"` // why it wasn't run: a sentence; then there are no rounds
 	Unsafe  bool    `json:"unsafe,omitempty"`  // wrong answers are its nature
 	Rounds  []Round `json:"rounds"`
+	// Failures are the rounds that couldn't be measured, with why, a sentence each; the others are in Rounds.
+	Failures []string `json:"failures,omitempty"`
 	// Summary is computed from the rounds by Finish; nil before that, and without a round.
 	Summary *Summary `json:"summary,omitempty"`
 	// LectureSeconds is what 10,000 calls took in the lecture that carpool's table follows; 0: it has no such row.
@@ -88,7 +92,9 @@ type Round struct {
 	ProtocolErrors    int64            `json:"protocol_errors"`
 	Examples          []string         `json:"examples,omitempty"` // of what went wrong
 	Unstarted         int64            `json:"unstarted"`          // calls of the open loop that came too late to begin
+	Due               int64            `json:"due"`                // calls of the open loop whose time came; 0: not known
 	ServerConnections *int             `json:"server_connections"` // at the peak, as pg_stat_activity has them
+	IdleConnections   int              `json:"idle_connections"`   // of idle clients, open besides those that call
 	ClientCPUSeconds  *float64         `json:"client_cpu_seconds"`
 	PoolerCPUSeconds  *float64         `json:"pooler_cpu_seconds"`
 	ServerCPUSeconds  *float64         `json:"server_cpu_seconds"`
@@ -115,5 +121,7 @@ type Sweep struct {
 // Point is one value of a sweep.
 type Point struct {
 	Value      int        `json:"value"`
+	Clients    int        `json:"clients"`   // of all processes together; 0: not known
+	PoolSize   int        `json:"pool_size"` // of the pooler, and of each process' own pool; 0: not known
 	Strategies []Strategy `json:"strategies"`
 }

@@ -20,8 +20,12 @@ func strategy(name string, rates ...int64) Strategy {
 	return Strategy{Name: name, Title: Describe(name).Title, Unsafe: Describe(name).Unsafe, Rounds: rounds(rates...)}
 }
 
+func unfinished(strategies ...Strategy) Report {
+	return Report{Settings: Settings{Workload: "books", Clients: 8, Processes: 4, PoolSize: 4}, Strategies: strategies}
+}
+
 func finished(strategies ...Strategy) Report {
-	r := Report{Settings: Settings{Workload: "books", Clients: 8, Processes: 4, PoolSize: 4}, Strategies: strategies}
+	r := unfinished(strategies...)
 	Finish(&r)
 	return r
 }
@@ -113,6 +117,42 @@ func TestKnee(t *testing.T) {
 	}
 }
 
+func TestWhatASweepShows(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		rates []int64 // of rounds of two, a little apart
+		want  string
+	}{
+		{"flat", []int64{1000, 2000, 4000, 4010, 4000}, "beyond 4, more brings carpool little"},
+		{"falls from the knee", []int64{1000, 2000, 4000, 3600, 3000}, "beyond 4 carpool gets slower"},
+		{"falls beyond the knee", []int64{1000, 2000, 3900, 4000, 3000}, "4 is enough for carpool; beyond 8 it gets slower"},
+		{"rises", []int64{1000, 2000, 4000, 8000, 16000}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := Report{Sweeps: []Sweep{{Setting: "pool"}}}
+			for i, n := range test.rates {
+				point := Point{Value: 1 << i, Clients: 64, Strategies: []Strategy{strategy("carpool", n, n+5, n-5)}}
+				r.Sweeps[0].Points = append(r.Sweeps[0].Points, point)
+			}
+			Finish(&r)
+			if got := r.Sweeps[0].shows(); got != test.want {
+				t.Errorf("it shows %q, want %q", got, test.want)
+			}
+			if got := sweepTitle(r.Sweeps[0]); !strings.HasPrefix(got, "Calls a second by the size of the pool, with 64 clients") || !strings.Contains(got, test.want) {
+				t.Errorf("the title is %q", got)
+			}
+		})
+	}
+	uncertain := Report{Sweeps: []Sweep{{Setting: "pool"}}}
+	for i, rates := range [][]int64{{1000, 1001}, {4000, 2000}, {3000, 2500}} {
+		uncertain.Sweeps[0].Points = append(uncertain.Sweeps[0].Points, Point{Value: 1 << i, Strategies: []Strategy{strategy("carpool", rates...)}})
+	}
+	Finish(&uncertain)
+	if got := uncertain.Sweeps[0].shows(); strings.Contains(got, "slower") {
+		t.Errorf("of rounds that overlap it shows %q", got)
+	}
+}
+
 func TestDoubts(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -124,15 +164,24 @@ func TestDoubts(t *testing.T) {
 		}, nil},
 		{"overlap", func() Report {
 			return finished(strategy("carpool", 490, 500, 501, 502, 503), strategy("pgbouncer", 499, 500, 502, 503, 504))
-		}, []string{"The order of pgbouncer and carpool isn't certain: their rounds overlap (499 to 504/s and 490 to 503/s; p="}},
+		}, []string{"The order of pgbouncer and carpool isn't certain: their rounds overlap; more --rounds would tell"}},
 		{"overlap of few rounds", func() Report {
 			return finished(strategy("carpool", 490, 500), strategy("pgbouncer", 495, 496))
-		}, []string{"isn't certain: their rounds overlap (495 to 496/s and 490 to 500/s); more --rounds"}},
+		}, []string{"The order of pgbouncer and carpool isn't certain"}},
+		{"overlaps in groups", func() Report {
+			return finished(strategy("a", 490, 500), strategy("b", 495, 496), strategy("c", 60, 61), strategy("d", 494, 503), strategy("e", 100, 110), strategy("f", 100, 110))
+		}, []string{"The order within these groups isn't certain, since their rounds overlap: d, b and a; e and f. More --rounds would tell"}},
 		{"few rounds, no overlap", func() Report { return finished(strategy("carpool", 490, 500), strategy("pgbouncer", 400, 410)) }, nil},
 		{"single round", func() Report { return finished(strategy("none", 100), strategy("carpool", 500)) }, []string{"With a single round"}},
 		{"a wide spread", func() Report {
 			return finished(strategy("none", 100, 60, 100, 101), strategy("carpool", 500, 501, 502, 503))
-		}, []string{"The rounds of none vary by 40 %"}},
+		}, []string{"The rounds of none vary by 40 % around their median: something else used the machine, or the rounds are too short"}},
+		{"wide spreads", func() Report {
+			return finished(strategy("none", 100, 60, 100, 101), strategy("carpool", 500, 250, 502, 503), strategy("direct", 1000, 1001, 1002, 1000))
+		}, []string{"The rounds of none and carpool vary by up to 50 % around their medians"}},
+		{"wide spreads everywhere", func() Report {
+			return finished(strategy("a", 1000, 500, 1010), strategy("b", 9000, 9001, 9002), strategy("c", 100, 60, 101), strategy("d", 90000, 50000, 91000), strategy("e", 200, 201, 280), strategy("f", 20000, 30000, 20001))
+		}, []string{"The rounds of 5 of 6 strategies vary by more than 25 % around their medians, by up to 50 %"}},
 		{"wrong answers where there mustn't be", func() Report {
 			s := strategy("carpool", 500, 501)
 			s.Rounds[0].WrongAnswers = 1
@@ -149,13 +198,25 @@ func TestDoubts(t *testing.T) {
 			return finished(s, strategy("none", 100, 100))
 		}, []string{"8 % of the calls of direct failed, most with SQLSTATE 53300 (too many connections)"}},
 		{"a rate out of reach", func() Report {
-			r := finished(strategy("direct", 500, 501), strategy("none", 100, 100))
-			r.Settings.Rate, r.Strategies[1].Rounds[0].Unstarted = 1000, 300
-			Finish(&r)
-			return r
-		}, []string{"none didn't reach the rate of 1,000/s: 300 calls came too late"}},
+			none, other := strategy("none", 100, 100), strategy("carpool-connect", 350, 350)
+			none.Rounds[0].Unstarted, other.Rounds[0].Unstarted = 300, 70
+			return changed(func(r *Report) { r.Settings.Rate = 1000 }, strategy("direct", 500, 501), none, other)
+		}, []string{"none and carpool-connect didn't reach the rate of 1,000/s: 60 % and 9 % of their calls came too late to begin"}},
+		{"too few calls", func() Report {
+			return finished(strategy("none", 40, 41), strategy("direct", 500, 501))
+		}, []string{"none made only 81 calls, too few to conclude anything from: a longer --duration would tell"}},
+		{"idle connections that some lack", func() Report {
+			carpool := strategy("carpool", 500, 501)
+			carpool.Rounds[0].IdleConnections, carpool.Rounds[1].IdleConnections = 10_000, 10_000
+			return changed(func(r *Report) { r.Settings.IdleClients = 10_000 }, strategy("none", 100, 101), strategy("direct", 700, 701), carpool)
+		}, []string{"none and direct had 0 idle connections instead of 10,000: their numbers don't compare with those of the others"}},
+		{"a pooler instead of Postgres", func() Report {
+			return changed(func(r *Report) { r.Environment.Pooled = true }, strategy("none", 100, 101), strategy("direct", 700, 701))
+		}, []string{"What answers at the URL is a pooler: no strategy connects to Postgres itself"}},
 		{"a busy machine, a heavy harness", func() Report {
-			r := finished(strategy("direct", 10000, 10001), strategy("none", 100, 100))
+			unsafe := strategy("global-unsafe", 90000, 90001)
+			unsafe.Rounds[0].WrongAnswers = 9
+			r := finished(unsafe, strategy("direct", 10000, 10001), strategy("none", 100, 100))
 			r.Environment.Cores, r.Environment.LoadAverage = 2, 1.5
 			r.Overhead = &Overhead{HarnessSeconds: 40e-6, BareSeconds: 28e-6}
 			Finish(&r)
@@ -222,12 +283,29 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+func TestGeomeanOfNoDifferencesIsNone(t *testing.T) {
+	cell := func(a, b Report) string {
+		rows := Compare(a, b).Metrics[0].grid().rows
+		return rows[len(rows)-1][5]
+	}
+	a := finished(strategy("none", 100, 101, 102, 103, 104), strategy("carpool", 500, 501, 502, 503, 504))
+	same := finished(strategy("none", 100, 101, 103, 103, 104), strategy("carpool", 499, 501, 502, 503, 504))
+	faster := finished(strategy("none", 100, 101, 103, 103, 104), strategy("carpool", 599, 601, 602, 603, 604))
+	if got := cell(a, same); got != "~ +0.5 %" {
+		t.Errorf("without a difference the geomean's change is %q", got)
+	}
+	if got := cell(a, faster); !strings.HasSuffix(got, "better") {
+		t.Errorf("with a difference the geomean's change is %q", got)
+	}
+}
+
 func TestCompareWarnsOfOtherConditions(t *testing.T) {
 	a, b := fixture(1, 1), fixture(1, 1)
-	b.Settings.Clients, b.Settings.Workload, b.Environment.CPU, b.Environment.ServerSettings = 16, "select1", "", nil
+	b.Settings.Clients, b.Settings.Workload, b.Environment.CPU, b.Settings.IdleClients = 16, "select1", "", 7
+	b.Environment.ServerSettings = map[string]string{"fsync": "on", "shared_buffers": "128MB"}
 	want := []string{
-		"The workload differs: books and select1", "The number of clients differs: 8 and 16", "The processor differs: AMD EPYC 7763 and unknown",
-		"The Postgres settings differs: fsync = off, max_connections = 100, shared_buffers = 128MB and unknown",
+		"The workload differs: books and select1", "The number of clients differs: 8 and 16", "The number of idle clients differs: 0 and 7", "The processor differs: AMD EPYC 7763 and unknown",
+		"The Postgres settings differ: fsync = off, max_connections = 100 and fsync = on",
 	}
 	if got := Compare(a, b).Warnings; !slices.Equal(got, want) {
 		t.Errorf("the warnings are\n%q, want\n%q", got, want)

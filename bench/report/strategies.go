@@ -54,7 +54,7 @@ func Describe(name string) Description {
 	case "carpool-session":
 		return Description{
 			Title:   "carpool in session mode",
-			Meaning: "A client of carpool holds a server connection for as long as it stays connected. Everything works as without a pooler; clients beyond the pool's size wait.",
+			Meaning: "A client of carpool holds a server connection for as long as it stays connected. Everything works as without a pooler, and costs as many server connections: here the pool is as large as there are clients.",
 		}
 	}
 	return describeOthers(name)

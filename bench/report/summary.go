@@ -29,8 +29,10 @@ type Summary struct {
 	MixedTransactions int64            `json:"mixed_transactions"`
 	ProtocolErrors    int64            `json:"protocol_errors"`
 	Unstarted         int64            `json:"unstarted"`
+	Due               int64            `json:"due"` // 0 unless all rounds know it
 
 	ServerConnections *int     `json:"server_connections"`           // the most of all rounds
+	IdleConnections   int      `json:"idle_connections"`             // the fewest of all rounds
 	ClientCPU         *float64 `json:"client_cpu_seconds_per_10000"` // CPU seconds for 10,000 calls, the median of the rounds
 	PoolerCPU         *float64 `json:"pooler_cpu_seconds_per_10000"`
 	ServerCPU         *float64 `json:"server_cpu_seconds_per_10000"`
@@ -76,7 +78,7 @@ func Finish(r *Report) {
 			summarize(point.Strategies)
 		}
 		sweep.Knee = 0
-		if knee, ok := sweepKnee(*sweep); ok {
+		if knee, ok := sweepKnee(*sweep); ok && r.Settings.Rate == 0 { // a rate bounds all points alike
 			sweep.Knee = knee
 		}
 	}
@@ -120,7 +122,8 @@ func find(strategies []Strategy, name string) *Summary {
 }
 
 func newSummary(rounds []Round) Summary {
-	s := Summary{Rounds: len(rounds), Errors: map[string]int64{}}
+	s := Summary{Rounds: len(rounds), Errors: map[string]int64{}, IdleConnections: rounds[0].IdleConnections}
+	dueKnown := true
 	for _, round := range rounds {
 		s.Calls += round.Calls
 		for state, n := range round.Errors {
@@ -130,8 +133,14 @@ func newSummary(rounds []Round) Summary {
 		s.MixedTransactions += round.MixedTransactions
 		s.ProtocolErrors += round.ProtocolErrors
 		s.Unstarted += round.Unstarted
+		s.Due += round.Due
+		dueKnown = dueKnown && round.Due > 0
+		s.IdleConnections = min(s.IdleConnections, round.IdleConnections)
 		s.ServerConnections = larger(s.ServerConnections, round.ServerConnections)
 		s.PoolerBytes = larger(s.PoolerBytes, round.PoolerBytes)
+	}
+	if !dueKnown {
+		s.Due = 0
 	}
 	s.CallsPerSecond = spread(each(rounds, Round.callsPerSecond))
 	if s.CallsPerSecond.Median > 0 {

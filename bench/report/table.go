@@ -53,6 +53,9 @@ func newScreen(o Options) *screen {
 func WriteTable(w io.Writer, r Report, o Options) error {
 	s := newScreen(o)
 	s.paragraph(s.strong, "", headline(r))
+	if text := cutOff(r); text != "" {
+		s.paragraph(s.alarm, "", text)
+	}
 	for _, text := range story(r) {
 		s.paragraph(s.plain, "", text)
 	}
@@ -69,7 +72,7 @@ func WriteTable(w io.Writer, r Report, o Options) error {
 			s.paragraph(s.plain, "  - ", example)
 		}
 	}
-	s.section("", append(failures(r.Strategies), skipped(r.Strategies)...))
+	s.section("", remarks(r))
 	if costs := costGrid(r); len(costs.rows) > 0 && len(costs.heads) > 1 {
 		s.line("")
 		s.grid(costs)

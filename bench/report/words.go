@@ -16,26 +16,46 @@ const examplesShown = 3
 
 // story tells in a few sentences what came out.
 func story(r Report) []string {
-	none, carpool, connect := find(r.Strategies, "none"), find(r.Strategies, "carpool"), find(r.Strategies, "carpool-connect")
-	if none == nil || none.CallsPerSecond.Median <= 0 {
+	if r.Settings.Rate > 0 {
+		return append([]string{fmt.Sprintf("Calls begin at %s, whatever the answers do.", rate(r.Settings.Rate))}, printables(keepingUp(r))...)
+	}
+	none := r.strategy("none")
+	if none == nil || none.Summary.CallsPerSecond.Median <= 0 {
 		return nil
 	}
-	mark := none.CallsPerSecond.Median
-	told := []string{fmt.Sprintf("A program that connects to Postgres for every call makes %s calls a second here.", amount(mark))}
-	times := func(s *Summary) string { return factor(s.CallsPerSecond.Median / mark) }
-	if connect != nil && connect.CallsPerSecond.Median > mark {
-		told = append(told, fmt.Sprintf("The same program, unchanged, makes %s when it connects to carpool instead: %s as many.",
-			amount(connect.CallsPerSecond.Median), times(connect)))
-	}
-	if carpool != nil && carpool.CallsPerSecond.Median > mark {
-		told = append(told, fmt.Sprintf("One that keeps its connections to carpool makes %s: %s as many.",
-			amount(carpool.CallsPerSecond.Median), times(carpool)))
-	}
-	if pool := find(r.Strategies, "driver-pool"); pool != nil && pool.CallsPerSecond.Median > mark {
-		told = append(told, fmt.Sprintf("With a pool in each process it makes %s: %s as many.",
-			amount(pool.CallsPerSecond.Median), times(pool)))
+	mark := none.Summary.CallsPerSecond.Median
+	told := []string{fmt.Sprintf("A program that connects to %s for every call makes %s calls a second here.", r.server(), amount(mark))}
+	for _, other := range []struct{ name, does string }{
+		{"carpool-connect", "The same program, unchanged, makes %s when it connects to carpool instead: %s as many."},
+		{"carpool", "One that keeps its connections to carpool makes %s: %s as many."},
+		{"driver-pool", "With a pool in each process it makes %s: %s as many."},
+	} {
+		if s := r.strategy(other.name); s != nil && s.Summary.CallsPerSecond.Median > mark {
+			rate := s.Summary.CallsPerSecond.Median
+			told = append(told, fmt.Sprintf(other.does, amount(rate), factor(rate/mark)))
+		}
 	}
 	return told
+}
+
+// cutOff tells that the benchmark was stopped, and how far it had come; empty when it wasn't.
+func cutOff(r Report) string {
+	if !r.CutOff {
+		return ""
+	}
+	most, short := 0, false
+	for _, s := range r.Strategies {
+		most = max(most, len(s.Rounds))
+		short = short || s.Skipped == "" && len(s.Failures) == 0 && len(s.Rounds) < r.Settings.Rounds
+	}
+	asked := int64(r.Settings.Rounds)
+	switch {
+	case most < r.Settings.Rounds:
+		return fmt.Sprintf("Stopped before the end: at most %s of %s measured.", count(int64(most)), wasOrWere(asked, "round"))
+	case short:
+		return fmt.Sprintf("Stopped before the end, in the last of %s.", plural(asked, "round"))
+	}
+	return "Stopped before the end: not everything was measured."
 }
 
 // wrong is what a strategy that gave wrong answers did, in a sentence, with examples.
@@ -119,6 +139,38 @@ func failures(strategies []Strategy) []string {
 	return told
 }
 
+// unmeasured are the sentences about rounds that couldn't be measured, of strategies that have others.
+func unmeasured(r Report) []string {
+	var told []string
+	for _, s := range r.Strategies {
+		if len(s.Failures) == 0 || s.Skipped != "" {
+			continue
+		}
+		text := fmt.Sprintf("%s of %s couldn't be measured (%s)", plural(int64(len(s.Failures)), "round"), printable(s.Name), reasons(s.Failures))
+		if !r.CutOff && len(s.Rounds)+len(s.Failures) < r.Settings.Rounds {
+			text += ", and it wasn't tried again"
+		}
+		told = append(told, text+"; its numbers are those of "+plural(int64(len(s.Rounds)), "round")+".")
+	}
+	return told
+}
+
+// reasons joins sentences that differ.
+func reasons(sentences []string) string {
+	var different []string
+	for _, text := range sentences {
+		if text = strings.TrimRight(printable(text), ". "); !slices.Contains(different, text) {
+			different = append(different, text)
+		}
+	}
+	return strings.Join(different, "; ")
+}
+
+// remarks are the sentences below the table: what failed, and what wasn't measured.
+func remarks(r Report) []string {
+	return slices.Concat(failures(r.Strategies), unmeasured(r), skipped(r.Strategies), gaps(r.Sweeps))
+}
+
 // skipped are the sentences about strategies that didn't run.
 func skipped(strategies []Strategy) []string {
 	var told []string
@@ -136,7 +188,7 @@ func facts(r Report) []fact {
 	all := []fact{
 		{"Load", load(s)},
 		{"Measured", measured(s)},
-		{"Connection", connection(s, e)},
+		{"Connection", connection(r)},
 		{"Machine", machine(e)},
 		{"Software", software(e)},
 		{"Postgres settings", settings(e.ServerSettings)},
@@ -162,7 +214,7 @@ func load(s Settings) string {
 		parts = append(parts, plural(int64(s.IdleClients), "idle client")+" besides")
 	}
 	if s.PoolSize > 0 {
-		parts = append(parts, "pools of "+count(int64(s.PoolSize)))
+		parts = append(parts, "pools of "+plural(int64(s.PoolSize), "connection"))
 	}
 	if s.Rate > 0 {
 		parts = append(parts, rate(s.Rate)+" begun whether or not earlier calls are done, latency from the intended start")
@@ -188,7 +240,8 @@ func measured(s Settings) string {
 	return fmt.Sprintf("%s of %s for each strategy, in turns; seed %d", plural(int64(s.Rounds), "round"), length, s.Seed)
 }
 
-func connection(s Settings, e Environment) string {
+func connection(r Report) string {
+	s, e := r.Settings, r.Environment
 	var parts []string
 	switch s.Transport {
 	case "":
@@ -202,7 +255,10 @@ func connection(s Settings, e Environment) string {
 		parts = append(parts, printable(s.Transport))
 	}
 	if s.DelaySeconds > 0 {
-		parts = append(parts, latency(s.DelaySeconds)+" added to each round trip to Postgres")
+		parts = append(parts, latency(s.DelaySeconds)+" added to each round trip to "+r.server())
+	}
+	if e.Pooled {
+		parts = append(parts, "what answers at the URL is a pooler")
 	}
 	if e.Private {
 		parts = append(parts, "clients, poolers and a private Postgres share this machine")

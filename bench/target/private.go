@@ -51,7 +51,7 @@ func Private(ctx context.Context, options Options) (*Target, error) {
 	if options.TLS {
 		server.SSLMode, server.SSLRootCert = config.SSLVerifyFull, postgres.Authority().File
 	}
-	t, err := open(ctx, server, 1)
+	t, err := open(ctx, server, Options{Share: 1})
 	if err != nil {
 		return nil, errors.Join(err, postgres.Stop())
 	}

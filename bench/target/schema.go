@@ -52,13 +52,15 @@ func lockKey(schema string) string {
 }
 
 // Create drops what earlier benchmarks left behind in this database, and makes the schema. It returns sentences about what it
-// has found, nil when there was nothing.
+// has found, nil when there was nothing. With Options.Script it does nothing.
 func (t *Target) Create(ctx context.Context) (notes []string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.closed:
 		return nil, errors.New("the target is closed")
+	case t.schema == "":
+		return nil, nil
 	case t.created:
 		return nil, errors.New("the schema has been made already")
 	}
@@ -133,7 +135,7 @@ func (t *Target) dropLocked(ctx context.Context) error {
 	var err error
 	for range dropAttempts {
 		if t.owner.IsClosed() {
-			fresh, connectErr := connect(ctx, t.server)
+			fresh, connectErr := t.reconnect(ctx)
 			if connectErr != nil {
 				err = connectErr
 				break
@@ -157,7 +159,7 @@ func dropSchema(ctx context.Context, conn *pgconn.PgConn, schema, comment string
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	_, err = conn.Exec(ctx, "BEGIN; SET LOCAL lock_timeout = '"+lockPatience+"'; SET LOCAL client_min_messages = error; DROP SCHEMA "+schema+" CASCADE; COMMIT").ReadAll()
+	_, err = conn.Exec(ctx, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '"+lockPatience+"'; SET LOCAL client_min_messages = error; DROP SCHEMA "+schema+" CASCADE; COMMIT").ReadAll()
 	if err != nil && !conn.IsClosed() {
 		_, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll()
 		err = errors.Join(err, rollbackErr)

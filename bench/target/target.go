@@ -23,6 +23,9 @@ type Options struct {
 
 	// For Own.
 	Share float64 // of the server's free connections that the benchmark may use, above 0 and up to 1; 0: a half
+	// Script says that clients work on the reader's own tables: no schema is made, nothing is cleaned up, and a server or role
+	// that may only read will do.
+	Script bool
 }
 
 const defaultShare = 0.5
@@ -35,7 +38,7 @@ type Target struct {
 	private    *pgserver.Server // nil for the reader's own server
 	version    string
 	limits     Limits
-	schema     string
+	schema     string // empty: none is made
 	comment    string
 	pooled     bool // what we connect to isn't Postgres itself
 	postmaster int  // process id; 0 when it isn't on this machine, or can't be seen
@@ -66,64 +69,96 @@ func Own(ctx context.Context, databaseURL string, options Options) (*Target, err
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, server, options.Share)
+	return open(ctx, server, options)
 }
 
 // open connects to a server and looks at it.
-func open(ctx context.Context, server Server, share float64) (*Target, error) {
+func open(ctx context.Context, server Server, options Options) (*Target, error) {
 	owner, err := connect(ctx, server)
 	if err != nil {
 		return nil, err
 	}
 	t := &Target{server: server, owner: owner}
-	if err := t.examine(ctx, share); err != nil {
+	if !options.Script {
+		t.schema = newSchemaName()
+	}
+	if err := t.examine(ctx, options.Share); err != nil {
 		_ = owner.Close(context.WithoutCancel(ctx)) // what is wrong is known already
 		return nil, err
 	}
 	return t, nil
 }
 
-// examine asks the server what it is and what it permits. It only reads.
+// patient ends the timeouts that a role may have for other work; a %s says whether only for this transaction.
+const patient = `SELECT set_config(name, '0', %s) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
+	'transaction_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout')`
+
+// examine asks the server what it is and what it permits. It only reads, in a transaction that no timeout of the role's cuts
+// short. The owner's session is without them from then on, unless other clients of a pooler would come by it.
 func (t *Target) examine(ctx context.Context, share float64) error {
+	if _, err := t.owner.Exec(ctx, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").ReadAll(); err != nil {
+		return explain(ctx, t.server, "preparing a connection to", err)
+	}
+	backend, err := t.identify(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := t.owner.Exec(ctx, fmt.Sprintf(patient, strconv.FormatBool(t.pooled))).ReadAll(); err != nil {
+		return explain(ctx, t.server, "preparing a connection to", err)
+	}
+	if t.limits, err = t.readLimits(ctx, share); err != nil {
+		return err
+	}
+	if _, err := t.owner.Exec(ctx, "COMMIT").ReadAll(); err != nil {
+		return explain(ctx, t.server, "looking at", err)
+	}
+	t.postmaster = t.findPostmaster(backend)
+	t.comment = newComment(t.server.User, t.pooled)
+	return nil
+}
+
+// identify asks what the server is, and refuses one that won't do. It returns the backend's process id.
+func (t *Target) identify(ctx context.Context) (backend string, err error) {
 	const sql = `SELECT current_setting('server_version'), current_setting('server_version_num'), pg_backend_pid(),
 		pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
 		has_database_privilege(current_database(), 'CREATE')`
 	row, err := queryRow(ctx, t.owner, sql)
 	if err != nil {
-		return explain(ctx, t.server, "looking at", err)
+		return "", explain(ctx, t.server, "looking at", err)
 	}
 	number, err := strconv.Atoi(row[1])
 	if err != nil {
-		return fmt.Errorf("the server at %s tells no version: %q", t.server.place(), row[1])
+		return "", fmt.Errorf("the server at %s tells no version: %q", t.server.place(), row[1])
 	}
 	t.version, _, _ = strings.Cut(row[0], " ") // packagers add a parenthesis
 	// A pooler invents the process id of its cancel keys.
 	t.pooled = row[2] != strconv.FormatUint(uint64(t.owner.PID()), 10)
 	switch {
 	case number < oldestVersion:
-		return fmt.Errorf("the server at %s is Postgres %s; the benchmark needs 10 or later", t.server.place(), t.version)
+		return "", fmt.Errorf("the server at %s is Postgres %s; the benchmark needs 10 or later", t.server.place(), t.version)
+	case t.schema == "": // what the reader's tables need is the reader's affair
 	case row[3] == "t":
-		return fmt.Errorf("the server at %s is read-only (a standby, or default_transaction_read_only is on); the benchmark needs tables of its own", t.server.place())
+		return "", fmt.Errorf("the server at %s is read-only (a standby, or default_transaction_read_only is on); the benchmark needs tables of its own", t.server.place())
 	case row[4] != "t":
-		return fmt.Errorf("the role %s has no right to create a schema in the database %s: GRANT CREATE ON DATABASE %s TO %s",
+		return "", fmt.Errorf("the role %s has no right to create a schema in the database %s: GRANT CREATE ON DATABASE %s TO %s",
 			t.server.User, t.server.Database, quoteIdentifier(t.server.Database), quoteIdentifier(t.server.User))
 	}
-	if t.limits, err = t.readLimits(ctx, share); err != nil {
-		return err
+	return row[2], nil
+}
+
+// reconnect opens another connection for control, without the role's timeouts where that is possible.
+func (t *Target) reconnect(ctx context.Context) (*pgconn.PgConn, error) {
+	conn, err := connect(ctx, t.server)
+	if err != nil || t.pooled {
+		return conn, err
 	}
-	t.postmaster = t.findPostmaster(row[2])
-	t.schema = newSchemaName()
-	t.comment = newComment(t.server.User, t.pooled)
-	if t.pooled {
-		return nil // what a session sets would stay with a server connection that others use
+	for _, sql := range []string{"SET statement_timeout = 0", fmt.Sprintf(patient, "false")} {
+		if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx)) // what is wrong is known already
+			return nil, explain(ctx, t.server, "preparing a connection to", err)
+		}
 	}
-	// The role may have timeouts that are meant for other work.
-	const unlimited = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
-		'transaction_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout')`
-	if _, err := t.owner.Exec(ctx, unlimited).ReadAll(); err != nil {
-		return explain(ctx, t.server, "preparing a connection to", err)
-	}
-	return nil
+	return conn, nil
 }
 
 // Plan is what Create and the benchmark are about to do, in sentences.
@@ -132,9 +167,15 @@ func (t *Target) Plan() []string {
 	if t.private != nil {
 		plan = append(plan, fmt.Sprintf("A private Postgres %s has been started in a temporary directory; it is stopped and removed at the end.", t.version))
 	} else {
-		plan = append(plan,
-			fmt.Sprintf("Use the database %s at %s as the role %s (Postgres %s).", t.server.Database, t.server.place(), t.server.User, t.version),
-			fmt.Sprintf("Create the schema %s in it, work in that alone, and drop it at the end. Nothing else is touched.", t.schema))
+		plan = append(plan, fmt.Sprintf("Use the database %s at %s as the role %s (Postgres %s).", t.server.Database, t.server.place(), t.server.User, t.version))
+	}
+	switch {
+	case t.private != nil:
+	case t.schema == "":
+		plan = append(plan, "Run the script against the tables that it names there, with all clients at once, round after round. "+
+			"What it changes stays changed: the benchmark makes nothing of its own, and undoes nothing.")
+	default:
+		plan = append(plan, fmt.Sprintf("Create the schema %s in it, work in that alone, and drop it at the end. Nothing else is touched.", t.schema))
 		if !t.pooled {
 			plan = append(plan, "Drop schemas that an earlier benchmark left behind when it was cut off.")
 		}
@@ -161,7 +202,7 @@ func (t *Target) Pooled() bool { return t.pooled }
 // Version is Postgres', such as "17.2".
 func (t *Target) Version() string { return t.version }
 
-// Schema is the name of the schema that is the benchmark's. It needs no quotes.
+// Schema is the name of the schema that is the benchmark's. It needs no quotes. With Options.Script it is empty.
 func (t *Target) Schema() string { return t.schema }
 
 // Limits is how many connections there are, as of the time when the target was made.
@@ -180,15 +221,6 @@ func (t *Target) UnixServer() (Server, bool) {
 		s.Host, s.SSLMode, s.SSLRootCert = t.private.Dir(), 0, ""
 	}
 	return s, s.isSocket()
-}
-
-// UnixURL is URL by the Unix socket, "" when there is none.
-func (t *Target) UnixURL(label string) string {
-	s, ok := t.UnixServer()
-	if !ok {
-		return ""
-	}
-	return s.URL(ApplicationName(label))
 }
 
 // Setup runs a workload's SQL commands, one after another, each in a transaction of its own.

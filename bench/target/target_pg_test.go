@@ -234,13 +234,52 @@ func TestCloseDoesNotHang(t *testing.T) {
 	}
 }
 
+// TestTimeoutsOfTheRoleDoNotCountForTheOwner has a role whose statements end before most of ours do. They are many, so that
+// no machine is too fast.
 func TestTimeoutsOfTheRoleDoNotCountForTheOwner(t *testing.T) {
-	administer(t, "ALTER ROLE reader SET statement_timeout = '20ms'")
+	administer(t, "GRANT CREATE ON DATABASE shop TO reader")
+	administer(t, "ALTER ROLE reader SET statement_timeout = '1ms'")
 	t.Cleanup(func() { administer(t, "ALTER ROLE reader RESET statement_timeout") })
-	d := own(t)
-	create(t, d)
-	if err := d.Setup(t.Context(), []string{"SELECT pg_sleep(0.1)"}); err != nil {
+	for range 10 {
+		d := own(t)
+		create(t, d)
+		if err := d.Setup(t.Context(), []string{"SELECT pg_sleep(0.01)"}); err != nil {
+			t.Error(err)
+		}
+		count(t, d, "x")
+		cutOff(t)
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestScriptMakesNothing: a role that may only read will do.
+func TestScriptMakesNothing(t *testing.T) {
+	crashed := own(t)
+	create(t, crashed)
+	cutOff(t)
+	administer(t, "REVOKE CREATE ON DATABASE shop FROM reader")
+	administer(t, "ALTER ROLE reader SET default_transaction_read_only = on")
+	t.Cleanup(func() { administer(t, "ALTER ROLE reader RESET default_transaction_read_only") })
+	const schemas = "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace"
+	before := administer(t, schemas)
+	d, err := target.Own(t.Context(), postgres.URL("reader", "shop"), target.Options{Script: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(d.Plan(), "\n")
+	if d.Schema() != "" || strings.Contains(plan, "schema") || strings.Contains(plan, "Nothing else") || !strings.Contains(plan, "What it changes stays") {
+		t.Errorf("schema %q, plan:\n%s", d.Schema(), plan)
+	}
+	if notes := create(t, d); notes != nil {
+		t.Errorf("got notes %q", notes)
+	}
+	if err := errors.Join(d.Setup(t.Context(), nil), d.Close(t.Context())); err != nil {
 		t.Error(err)
+	}
+	if after := administer(t, schemas); after != before {
+		t.Errorf("the schemas were %s and are %s", before, after)
 	}
 }
 
@@ -338,7 +377,7 @@ func TestTheWholeShareCanBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close(context.Background())
-	watch, err := d.Watch(t.Context(), "all", time.Millisecond)
+	watch, err := d.Watch(t.Context(), "all", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,9 +388,8 @@ func TestTheWholeShareCanBeOpened(t *testing.T) {
 		}
 		defer conn.Close(context.Background())
 	}
-	awaitPeak(t, watch, d.Limits().Allowed)
-	if _, err := watch.Stop(); err != nil {
-		t.Error(err)
+	if n := peak(t, watch); n != d.Limits().Allowed {
+		t.Errorf("%d connections of %d", n, d.Limits().Allowed)
 	}
 	if conn, err := pgconn.Connect(t.Context(), d.URL("all")); err == nil {
 		// The watch has gone, so one more may fit.
@@ -362,15 +400,27 @@ func TestTheWholeShareCanBeOpened(t *testing.T) {
 	}
 }
 
-func awaitPeak(t *testing.T, watch *target.Watch, want int) {
+// count watches for a moment and returns the highest number.
+func count(t *testing.T, d *target.Target, label string) int {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for watch.Peak() < want {
-		if time.Now().After(deadline) {
-			t.Fatalf("the peak is %d, not %d", watch.Peak(), want)
-		}
-		runtime.Gosched()
+	watch, err := d.Watch(t.Context(), label, time.Hour)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return peak(t, watch)
+}
+
+func peak(t *testing.T, watch *target.Watch) int {
+	t.Helper()
+	samples, err := watch.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	highest := 0
+	for _, sample := range samples {
+		highest = max(highest, sample.Connections)
+	}
+	return highest
 }
 
 func TestWatchCountsTheLabelsConnections(t *testing.T) {
@@ -390,28 +440,54 @@ func TestWatchCountsTheLabelsConnections(t *testing.T) {
 	pooled := connect("earlier") // as a pooler's idle server, kept from another strategy
 	connect("")                  // the reader's application
 	connect("mine")
-	watch, err := d.Watch(t.Context(), "mine", time.Millisecond)
+	if n := count(t, d, "mine"); n != 1 {
+		t.Errorf("%d connections at the beginning", n)
+	}
+	watch, err := d.Watch(t.Context(), "mine", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if peak := watch.Peak(); peak != 1 {
-		t.Errorf("%d connections at the beginning", peak)
-	}
 	connect("mine")
-	awaitPeak(t, watch, 2)
 	connect("other")
 	connect("") // somebody who is logging in, for all that can be seen
-	awaitPeak(t, watch, 3)
 	if _, err := pooled.Exec(t.Context(), "SET application_name = '"+target.ApplicationName("mine")+"'").ReadAll(); err != nil {
 		t.Fatal(err)
 	}
-	awaitPeak(t, watch, 4)
+	// The interval is far off: these samples are of the beginning and of the end.
 	samples, err := watch.Stop()
-	if err != nil || samples[0].Connections != 1 || watch.Peak() != 4 {
+	if err != nil || len(samples) != 2 || samples[0].Connections != 1 || samples[1].Connections != 4 {
 		t.Errorf("got %v, %v", samples, err)
 	}
-	if !slices.IsSortedFunc(samples, func(a, b target.Sample) int { return int(a.At - b.At) }) {
-		t.Errorf("not in order: %v", samples)
+}
+
+func TestWatchTakesSamplesAtIntervals(t *testing.T) {
+	d := own(t)
+	watch, err := d.Watch(t.Context(), "x", time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		administer(t, "SELECT pg_sleep(0.001)")
+	}
+	samples, err := watch.Stop()
+	if err != nil || len(samples) < 5 || !slices.IsSortedFunc(samples, func(a, b target.Sample) int { return int(a.At - b.At) }) {
+		t.Errorf("got %v, %v", samples, err)
+	}
+	if again, err := watch.Stop(); err != nil || len(again) != len(samples) {
+		t.Errorf("stopped again: got %v, %v", again, err)
+	}
+}
+
+func TestWatchEndsWithItsContext(t *testing.T) {
+	d := own(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	watch, err := d.Watch(ctx, "x", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if samples, err := watch.Stop(); err != nil || len(samples) != 1 {
+		t.Errorf("got %v, %v", samples, err)
 	}
 }
 
@@ -496,7 +572,13 @@ func TestPrivate(t *testing.T) {
 			if err := d.Setup(t.Context(), []string{"CREATE TABLE " + d.Schema() + ".t (a int)"}); err != nil {
 				t.Error(err)
 			}
-			for url, encrypted := range map[string]string{d.URL("x"): map[bool]string{false: "f", true: "t"}[tls], d.UnixURL("x"): "f"} {
+			socket, ok := d.UnixServer()
+			if !ok {
+				t.Error("no Unix socket")
+			}
+			for url, encrypted := range map[string]string{
+				d.URL("x"): map[bool]string{false: "f", true: "t"}[tls], socket.URL(target.ApplicationName("x")): "f",
+			} {
 				conn, err := pgconn.Connect(t.Context(), url)
 				if err != nil {
 					t.Fatal(err)

@@ -23,19 +23,27 @@ type Sample struct {
 // when they lend it to a client, so that the servers which a pooler keeps from another strategy don't count, and those that
 // this strategy has used stay counted while they are kept. A connection that has no name yet counts too if it wasn't there
 // when the watch began: it is logging in.
+//
+// There is a sample of the beginning, and one of the end if that is Stop's: none is too short to have any.
 type Watch struct {
-	stop context.CancelFunc
-	done chan struct{}
+	// immutable
+	last   chan struct{} // closed: take a last sample
+	once   sync.Once     // closes last
+	cancel context.CancelFunc
+	done   chan struct{}
 
-	mu      sync.Mutex // guards what follows
+	// owned by the watching goroutine until done is closed
 	samples []Sample
 	err     error // the first failure; sampling ends with it
 }
 
+// lastPatience bounds the wait for the samples that are under way when a watch is stopped.
+const lastPatience = 2 * time.Second
+
 // Watch begins to watch; ctx ends it too. It opens a connection of its own, and blocks until that has taken a first sample.
 // The caller stops the watch.
 func (t *Target) Watch(ctx context.Context, label string, interval time.Duration) (*Watch, error) {
-	conn, err := connect(ctx, t.server)
+	conn, err := t.reconnect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -44,49 +52,44 @@ func (t *Target) Watch(ctx context.Context, label string, interval time.Duration
 		_ = conn.Close(context.WithoutCancel(ctx)) // what is wrong is known already
 		return nil, explain(ctx, t.server, "counting connections on", err)
 	}
-	watching, stop := context.WithCancel(ctx)
-	w := &Watch{stop: stop, done: make(chan struct{})}
+	watching, cancel := context.WithCancel(ctx)
+	w := &Watch{last: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
 	began := time.Now()
 	if err := w.sample(watching, counter, began); err != nil {
-		stop()
+		cancel()
 		_ = conn.Close(context.WithoutCancel(ctx)) // what is wrong is known already
 		return nil, explain(ctx, t.server, "counting connections on", err)
 	}
 	go func() {
 		defer close(w.done)
 		w.run(watching, counter, began, interval)
-		goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
+		goodbye, forget := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer forget()
 		_ = conn.Close(goodbye) // nothing hangs on it
 	}()
 	return w, nil
 }
 
-// Stop ends the watch and returns all samples, in order, and the failure that ended it early.
+// Stop takes a last sample and ends the watch. It returns all samples, in order, and the failure that ended it early.
 func (w *Watch) Stop() ([]Sample, error) {
-	w.stop()
+	w.once.Do(func() { close(w.last) })
+	impatience := time.AfterFunc(lastPatience, w.cancel)
 	<-w.done
+	impatience.Stop()
+	w.cancel()
 	return w.samples, w.err
 }
 
-// Peak is the highest number so far.
-func (w *Watch) Peak() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	peak := 0
-	for _, sample := range w.samples {
-		peak = max(peak, sample.Connections)
-	}
-	return peak
-}
-
+// run takes samples until the watch is stopped, which it takes one more for, or its context ends.
 func (w *Watch) run(ctx context.Context, c *counter, began time.Time, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	for {
+	for stopped := false; !stopped; {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.last:
+			stopped = true
 		case <-ticker.C:
 		}
 		err := w.sample(ctx, c, began)
@@ -94,9 +97,7 @@ func (w *Watch) run(ctx context.Context, c *counter, began time.Time, interval t
 			return
 		}
 		if err != nil {
-			w.mu.Lock()
 			w.err = fmt.Errorf("counting server connections: %w", err)
-			w.mu.Unlock()
 			return
 		}
 	}
@@ -107,8 +108,6 @@ func (w *Watch) sample(ctx context.Context, c *counter, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.samples = append(w.samples, Sample{At: time.Since(began), Connections: n})
 	return nil
 }

@@ -31,7 +31,8 @@ type client struct {
 	backoff   time.Duration // before the next attempt to connect
 	reached   time.Duration // when it last had a connection, since the start
 	last      time.Duration // end of its last call, since the start
-	unstarted int64
+	due       int64         // calls of the open loop whose time came
+	unstarted int64         // of these: not begun before the end
 
 	on atomic.Pointer[net.Conn] // the connection that it is using, to be cut
 }
@@ -100,25 +101,23 @@ func (c *client) callInTurn(cut, over context.Context) {
 func (c *client) callAtRate(cut, over context.Context) {
 	r := c.run
 	gap := float64(time.Second) * float64(r.job.Clients) / r.job.Rate
+	duration := r.job.Duration
 	due := time.Duration(0)
 	for {
 		due += time.Duration(gap * c.random.ExpFloat64())
-		if c.absent {
-			if due >= r.job.Duration {
-				return
-			}
-			c.unstarted++
-			continue
-		}
-		if r.isCut.Load() || r.job.Duration > 0 && due >= r.job.Duration || r.job.Calls > 0 && r.taken.Add(1) > r.job.Calls {
+		switch {
+		case duration > 0 && due >= duration, duration <= 0 && (c.absent || r.isCut.Load()):
+			return
+		case !c.absent && r.job.Calls > 0 && r.taken.Add(1) > r.job.Calls:
 			return
 		}
-		now := r.now()
-		if r.job.Duration > 0 && now >= r.job.Duration {
+		c.due++
+		// Also after a call that was cut: what was due while it hung still counts.
+		if c.absent || duration > 0 && r.now() >= duration {
 			c.unstarted++
 			continue
 		}
-		if due > now {
+		if due > r.now() {
 			c.waitUntil(due)
 		}
 		if r.isCut.Load() {

@@ -179,10 +179,12 @@ func (c *connection) reply(tag string, err error) (workload.Reply, error) {
 }
 
 // clean makes the connection fit for another call after one that failed with err. It tells whether it is; if not, the
-// connection is to be discarded: after a reply that wasn't the right one nobody knows what comes next.
+// connection is to be discarded: after a reply that wasn't the right one nobody knows what comes next. A script's own mistake
+// isn't the connection's.
 func (c *connection) clean(err error) bool {
 	var fromServer *pgconn.PgError
-	if c.pg.IsClosed() || !errors.As(err, &fromServer) {
+	var mistake *workload.ScriptError
+	if c.pg.IsClosed() || !errors.As(err, &fromServer) && !errors.As(err, &mistake) {
 		return false
 	}
 	if c.pg.TxStatus() == 'I' {

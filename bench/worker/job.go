@@ -70,7 +70,8 @@ func (p Place) workload() workload.Place { return workload.Place(p) }
 
 // Result is what came of a Job.
 type Result struct {
-	// Elapsed is from the start of the calls to the end of the last; of a storm, the length of its waves together.
+	// Elapsed is from the start of the calls to the end of the last; of a storm, the length of its waves together. In an open
+	// loop whose end is a duration it is that duration: Calls are then those whose time came within it.
 	Elapsed   time.Duration `json:"elapsed"`
 	Calls     int64         `json:"calls"`     // that succeeded
 	Connected int           `json:"connected"` // clients that took part
@@ -78,13 +79,15 @@ type Result struct {
 	// Latency has, sorted, pairs of a latency in nanoseconds and how many calls took that long; from the call's intended
 	// start when there is a rate.
 	Latency [][2]int64 `json:"latency"`
-	// Errors counts failed calls by SQLSTATE; "connection" is for those without one, "timeout" for a reply that never came.
+	// Errors counts failed calls by SQLSTATE; "script" is for mistakes of the script itself, "timeout" for a reply that never
+	// came, "connection" for all else without one.
 	Errors            map[string]int64 `json:"errors"`
 	WrongAnswers      int64            `json:"wrong_answers"`
 	MixedTransactions int64            `json:"mixed_transactions"`
 	ProtocolErrors    int64            `json:"protocol_errors"` // messages that can't be part of the expected reply
 	Examples          []string         `json:"examples"`        // a few sentences of what went wrong, different in kind where possible
 	FirstError        string           `json:"first_error"`     // of those in Errors; empty: none
-	Unstarted         int64            `json:"unstarted"`       // calls of the open loop whose time came and that weren't begun before the end
+	Due               int64            `json:"due"`             // calls of the open loop whose time came before the end
+	Unstarted         int64            `json:"unstarted"`       // of Due: those that weren't begun before the end
 	CPU               time.Duration    `json:"cpu"`             // user and system time of this process while the calls ran
 }

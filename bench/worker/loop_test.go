@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,12 @@ func drive(t *testing.T, j Job, f *faked) Result {
 	r, err := newRun(j, work, nil, Control{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range r.clients { // with an alarm of Go's runtime, which synctest knows
+		c.alarm.close()
+		if c.alarm, err = newAlarm(false); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.supply = f
 	cut, cancel := context.WithCancelCause(t.Context())
@@ -109,6 +116,65 @@ func TestCallThatHangsIsCutAfterTheGrace(t *testing.T) {
 	})
 }
 
+// TestElapsedOfAnOpenLoop: its calls belong to the duration in which they were due, not to the end of the last.
+func TestElapsedOfAnOpenLoop(t *testing.T) {
+	for name, row := range map[string]struct {
+		job      Job
+		takes    time.Duration
+		due      [2]int64 // least and most
+		elapsed  time.Duration
+		unbegun  bool
+		allCalls bool
+	}{
+		"quick calls": {Job{Clients: 10, Rate: 100, Duration: 10 * time.Second}, time.Millisecond, [2]int64{900, 1100}, 10 * time.Second, false, true},
+		"a last call beyond the end": {
+			Job{Clients: 10, Rate: 10, Duration: 10 * time.Second}, 900 * time.Millisecond, [2]int64{60, 140}, 10 * time.Second, true, false,
+		},
+		"rare calls":             {Job{Clients: 1, Rate: 0.5, Duration: 10 * time.Second}, time.Millisecond, [2]int64{1, 15}, 10 * time.Second, false, true},
+		"too many calls":         {Job{Clients: 2, Rate: 100, Duration: 10 * time.Second}, time.Second, [2]int64{900, 1100}, 10 * time.Second, true, false},
+		"calls that hang":        {Job{Clients: 2, Rate: 100, Duration: 10 * time.Second}, time.Hour, [2]int64{900, 1100}, 10 * time.Second, true, false},
+		"a number of calls":      {Job{Clients: 2, Rate: 100, Calls: 50}, time.Millisecond, [2]int64{50, 50}, 0, false, true},
+		"calls that end earlier": {Job{Clients: 2, Rate: 100, Calls: 50, Duration: time.Hour}, time.Millisecond, [2]int64{50, 50}, 0, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				defer theirs.Close()
+				row.job.Seed = 1
+				var last atomic.Int64
+				began := time.Now()
+				result := drive(t, row.job, &faked{
+					takes: func(c *client) error {
+						c.use(&ours)
+						return nil
+					},
+					calls: func() error {
+						defer func() { last.Store(int64(time.Since(began))) }()
+						if row.takes < time.Hour {
+							time.Sleep(row.takes) // fake time
+							return nil
+						}
+						_, err := ours.Read(make([]byte, 1))
+						return err
+					},
+				})
+				if row.elapsed == 0 {
+					row.elapsed = time.Duration(last.Load())
+				}
+				if result.Due < row.due[0] || result.Due > row.due[1] || result.Elapsed != row.elapsed {
+					t.Errorf("%d calls were due, in %v", result.Due, result.Elapsed)
+				}
+				if result.Due != result.Calls+result.Unstarted+failures(result) || row.allCalls && result.Calls != result.Due {
+					t.Errorf("of %d calls that were due %d succeeded, %d failed and %d weren't begun", result.Due, result.Calls, failures(result), result.Unstarted)
+				}
+				if row.unbegun != (result.Unstarted > 0) {
+					t.Errorf("%d calls weren't begun", result.Unstarted)
+				}
+			})
+		})
+	}
+}
+
 func TestErrorKeys(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -120,6 +186,7 @@ func TestErrorKeys(t *testing.T) {
 		{errors.New("reset by peer"), connectionError},
 		{errNoReply, timeoutError},
 		{os.ErrDeadlineExceeded, timeoutError},
+		{&workload.ScriptError{Script: "s.sql", Line: 1, Cause: errors.New("division by zero")}, scriptError},
 	} {
 		if got := errorKey(test.err); got != test.want {
 			t.Errorf("%v is counted as %s, want %s", test.err, got, test.want)

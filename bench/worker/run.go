@@ -197,7 +197,7 @@ func (r *run) drive(cut context.Context, cancel context.CancelCauseFunc) error {
 	}
 	clients.Wait()
 	r.busy = processorTime() - before
-	r.elapsed = r.lastEnd()
+	r.elapsed = r.length()
 	return r.failure(cut)
 }
 
@@ -280,6 +280,15 @@ func (r *run) connected() int {
 	return connected
 }
 
+// length is how long the calls took together. Those of an open loop come at random within the job's duration, and belong to
+// it even if they end later, unless their number has ended the run.
+func (r *run) length() time.Duration {
+	if r.job.Rate > 0 && r.job.Duration > 0 && (r.job.Calls <= 0 || r.taken.Load() <= r.job.Calls) {
+		return r.job.Duration
+	}
+	return r.lastEnd()
+}
+
 func (r *run) lastEnd() time.Duration {
 	last := time.Duration(0)
 	for _, c := range r.clients {
@@ -319,6 +328,7 @@ func (r *run) result() Result {
 		Latency: r.latencies.pairs(), CPU: r.busy,
 	}
 	for _, c := range r.clients {
+		result.Due += c.due
 		result.Unstarted += c.unstarted
 	}
 	r.tally.fill(&result)

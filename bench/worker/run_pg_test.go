@@ -336,6 +336,46 @@ func TestStoppedRunEndsAtOnceAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestScriptsOwnMistakesKeepTheConnection: nothing is wrong with a server when a script divides by zero.
+func TestScriptsOwnMistakesKeepTheConnection(t *testing.T) {
+	value := func(sql string) string {
+		t.Helper()
+		got, err := postgres.Value(t.Context(), "", sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	value("CREATE TABLE seen (pid int)")
+	t.Cleanup(func() { _ = postgres.Exec(context.Background(), "", "DROP TABLE seen") })
+	const unset = "\\if :client_id < 0\n\\set a 1\n\\endif\n"
+	for name, mistake := range map[string]string{
+		"an assignment":             "\\set a 1 / 0\n",
+		"a variable":                unset + "SELECT :a;",
+		"in a transaction":          "BEGIN;\nSELECT 1;\n\\set a 1 % 0\nEND;",
+		"a transaction without end": "BEGIN;\n",
+	} {
+		for technique, connections := range map[Technique]string{Kept: "2", Global: "1", DriverPool: "2"} {
+			value("TRUNCATE seen")
+			result, err := runWorkload(t.Context(), Job{
+				Technique: technique, URL: postgres.URL("", ""), Protocol: Prepared, Clients: 2, PoolSize: 2, Calls: 40,
+			}, scripted(t, "INSERT INTO seen VALUES (pg_backend_pid());\n"+mistake), Control{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Calls != 0 || result.Errors[scriptError] != 40 || len(result.Errors) != 1 || !strings.HasPrefix(result.FirstError, "test.sql") {
+				t.Errorf("%s, %s: %+v", name, technique, shown(result))
+			}
+			if used := value("SELECT count(DISTINCT pid) FROM seen"); used > connections {
+				t.Errorf("%s, %s: %s connections were used", name, technique, used)
+			}
+			if calls := value("SELECT count(*) FROM seen"); calls != "40" {
+				t.Errorf("%s, %s: %s calls were made", name, technique, calls)
+			}
+		}
+	}
+}
+
 // scripted is a workload of some SQL.
 func scripted(t testing.TB, text string) workload.Workload {
 	t.Helper()

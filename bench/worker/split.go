@@ -52,6 +52,7 @@ func Merge(results ...Result) Result {
 		if merged.FirstError == "" {
 			merged.FirstError = r.FirstError
 		}
+		merged.Due += r.Due
 		merged.Unstarted += r.Unstarted
 		merged.CPU += r.CPU
 		lists = append(lists, r.Latency)

@@ -47,15 +47,15 @@ func TestMerge(t *testing.T) {
 	merged := Merge(
 		Result{
 			Elapsed: time.Second, Calls: 3, Connected: 1, Latency: [][2]int64{{10, 1}, {20, 2}}, Errors: map[string]int64{"57014": 1, "timeout": 2},
-			WrongAnswers: 1, Examples: []string{"a wrong", "a mixed", "a third"}, CPU: time.Second,
+			WrongAnswers: 1, Examples: []string{"a wrong", "a mixed", "a third"}, Due: 2, CPU: time.Second,
 		},
 		Result{
 			Elapsed: 2 * time.Second, Calls: 4, Connected: 2, Idle: 5, Latency: [][2]int64{{5, 1}, {20, 3}}, Errors: map[string]int64{"57014": 4},
-			MixedTransactions: 2, ProtocolErrors: 3, Examples: []string{"b wrong", "b mixed"}, FirstError: "b", Unstarted: 6, CPU: time.Second,
+			MixedTransactions: 2, ProtocolErrors: 3, Examples: []string{"b wrong", "b mixed"}, FirstError: "b", Due: 9, Unstarted: 6, CPU: time.Second,
 		},
 	)
 	if merged.Elapsed != 2*time.Second || merged.Calls != 7 || merged.Connected != 3 || merged.Idle != 5 || merged.WrongAnswers != 1 ||
-		merged.MixedTransactions != 2 || merged.ProtocolErrors != 3 || merged.FirstError != "b" || merged.Unstarted != 6 || merged.CPU != 2*time.Second {
+		merged.MixedTransactions != 2 || merged.ProtocolErrors != 3 || merged.FirstError != "b" || merged.Unstarted != 6 || merged.Due != 11 || merged.CPU != 2*time.Second {
 		t.Errorf("%+v", merged)
 	}
 	if !slices.Equal(merged.Latency, [][2]int64{{5, 1}, {10, 1}, {20, 5}}) || merged.Errors["57014"] != 5 || merged.Errors["timeout"] != 2 {

@@ -18,6 +18,7 @@ import (
 const (
 	connectionError = "connection"
 	timeoutError    = "timeout"
+	scriptError     = "script"
 )
 
 const (
@@ -88,9 +89,12 @@ func (t *tally) fail(client int, err error) {
 // errorKey is the SQLSTATE of an error, or what stands for one.
 func errorKey(err error) string {
 	var fromServer *pgconn.PgError
+	var mistake *workload.ScriptError
 	switch {
 	case errors.As(err, &fromServer) && isSQLState(fromServer.Code):
 		return fromServer.Code
+	case errors.As(err, &mistake):
+		return scriptError
 	case errors.Is(err, errNoReply), errors.Is(err, os.ErrDeadlineExceeded), pgconn.Timeout(err):
 		return timeoutError
 	}

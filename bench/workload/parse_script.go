@@ -185,10 +185,20 @@ func (p *scriptParser) perform(word, rest string) error {
 			return p.errorf(p.line, "\\%s takes nothing behind it", word)
 		}
 		return p.condition(word, nil)
-	case "gset", "aset", "setshell", "shell", "startpipeline", "syncpipeline", "endpipeline":
+	}
+	if isUnsupported(word) {
 		return p.errorf(p.line, "\\%s isn't supported", word)
 	}
 	return p.errorf(p.line, "no meta command is called \\%s (there are \\set, \\sleep, \\if, \\elif, \\else, \\endif)", legible([]byte(word), longestColumn))
+}
+
+// isUnsupported tells whether pgbench has a meta command of this name that we don't have.
+func isUnsupported(word string) bool {
+	switch word {
+	case "gset", "aset", "setshell", "shell", "startpipeline", "syncpipeline", "endpipeline":
+		return true
+	}
+	return false
 }
 
 func (p *scriptParser) assignment(rest string) error {

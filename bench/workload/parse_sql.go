@@ -71,6 +71,9 @@ func (r *sqlReader) read() (done bool, err error) {
 		if strings.HasPrefix(rest, "\\;") {
 			return false, p.errorf(p.line, "\\; isn't supported: end each command with a semicolon")
 		}
+		if word, _ := cutWord(rest[1:lineLength(rest)]); isUnsupported(word) { // \gset takes the place of the semicolon
+			return false, p.errorf(p.line, "\\%s isn't supported", word)
+		}
 		return false, p.errorf(p.line, "a meta command inside of the SQL command that began on line %d: a semicolon is missing before it", r.began)
 	case strings.HasPrefix(rest, "--"):
 		p.at += lineLength(rest)

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -22,6 +23,7 @@ import (
 //     NULL. A backslash at the end of the line continues it.
 //   - \sleep number [us|ms|s], seconds unless it is said.
 //   - \if expression, \elif expression, \else, \endif.
+//   - \gset, which would make variables of an answer, isn't there.
 //   - The variables client_id, scale and random_seed are there from the start; all keep their values from call to call.
 func Script(name, text string) (Workload, error) {
 	if len(text) > maxScript {
@@ -45,6 +47,23 @@ func Script(name, text string) (Workload, error) {
 		},
 	}, nil
 }
+
+// ScriptError is why a call was ended by its script: a division by zero in \set, a variable without a value, a transaction
+// that is left open. What it was sent on is as good as before, once no transaction is open there.
+type ScriptError struct {
+	Script string
+	Line   int // 0: no line in particular
+	Cause  error
+}
+
+func (e *ScriptError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %s", e.Script, e.Cause)
+	}
+	return fmt.Sprintf("%s:%d: %s", e.Script, e.Line, e.Cause)
+}
+
+func (e *ScriptError) Unwrap() error { return e.Cause }
 
 // automaticNames are the variables that every script has, in the order of automatic's values.
 var automaticNames = [...]string{"client_id", "scale", "random_seed"}
@@ -91,7 +110,7 @@ func (c *scriptCaller) Call(ctx context.Context, s Session) error {
 	c.status = outside
 	err := c.run(ctx, s)
 	if err == nil && c.status != outside {
-		err = fmt.Errorf("%s: the script ends inside of a transaction", c.script)
+		err = &ScriptError{Script: c.script, Cause: errors.New("the script ends inside of a transaction")}
 	}
 	if err != nil && c.status != outside {
 		_, _ = s.Do(ctx, rollback) // as in transact
@@ -111,7 +130,7 @@ func (c *scriptCaller) run(ctx context.Context, s Session) error {
 		case assign:
 			v, err := st.expression.evaluate(&c.scope)
 			if err != nil {
-				return fmt.Errorf("%s:%d: \\set %s: %w", c.script, st.line, st.name, err)
+				return c.mistake(st, fmt.Errorf("\\set %s: %w", st.name, err))
 			}
 			c.scope.variables[st.into] = variable{value: v, isSet: true}
 		case pause:
@@ -121,7 +140,7 @@ func (c *scriptCaller) run(ctx context.Context, s Session) error {
 		case branch:
 			v, err := st.expression.evaluate(&c.scope)
 			if err != nil {
-				return fmt.Errorf("%s:%d: condition: %w", c.script, st.line, err)
+				return c.mistake(st, fmt.Errorf("condition: %w", err))
 			}
 			if !v.holds() {
 				next = st.target
@@ -133,11 +152,15 @@ func (c *scriptCaller) run(ctx context.Context, s Session) error {
 	return nil
 }
 
+func (c *scriptCaller) mistake(st *step, cause error) error {
+	return &ScriptError{Script: c.script, Line: st.line, Cause: cause}
+}
+
 func (c *scriptCaller) send(ctx context.Context, s Session, st *step) error {
 	for i, number := range st.parameters {
 		v, err := reference{name: c.names[number], number: number}.evaluate(&c.scope)
 		if err != nil {
-			return fmt.Errorf("%s:%d: %w", c.script, st.line, err)
+			return c.mistake(st, err)
 		}
 		c.args[i] = v.String()
 	}
@@ -157,14 +180,14 @@ func (c *scriptCaller) pause(ctx context.Context, st *step) error {
 		number := st.parameters[0]
 		v, err := reference{name: c.names[number], number: number}.evaluate(&c.scope)
 		if err != nil {
-			return fmt.Errorf("%s:%d: \\sleep: %w", c.script, st.line, err)
+			return c.mistake(st, fmt.Errorf("\\sleep: %w", err))
 		}
 		n, err := v.asInteger()
 		if err != nil {
-			return fmt.Errorf("%s:%d: \\sleep: %w", c.script, st.line, err)
+			return c.mistake(st, fmt.Errorf("\\sleep: %w", err))
 		}
 		if n > int64(longestPause/st.pause) {
-			return fmt.Errorf("%s:%d: \\sleep: longer than %s", c.script, st.line, longestPause)
+			return c.mistake(st, fmt.Errorf("\\sleep: longer than %s", longestPause))
 		}
 		length = time.Duration(n) * st.pause
 	}

@@ -99,7 +99,10 @@ func TestScriptMistakes(t *testing.T) {
 		{"SELECT * FROM accounts_:scale;", "s.sql:1: :scale directly behind '_': a variable's value can't be part of a name or number"},
 		{"SELECT * FROM s.:scale;", "s.sql:1: :scale directly behind '.': a variable's value can't be part of a name or number"},
 		{"SELECT " + strings.Repeat(":scale,", 9) + "1,\n:scale;", "s.sql:1: a command with more than 9 variables"},
-		{"SELECT 1 \\gset", "s.sql:1: a meta command inside of the SQL command that began on line 1: a semicolon is missing before it"},
+		{"SELECT 1 \\gset", "s.sql:1: \\gset isn't supported"},
+		{"SELECT 1,\n2\\gset p_\nSELECT :p_a;", "s.sql:2: \\gset isn't supported"},
+		{"SELECT 1\\aset\r\nSELECT 2;", "s.sql:1: \\aset isn't supported"},
+		{"SELECT 1 \\gsett", "s.sql:1: a meta command inside of the SQL command that began on line 1: a semicolon is missing before it"},
 		{"SELECT 1\n\\sleep 1", "s.sql:2: a meta command inside of the SQL command that began on line 1: a semicolon is missing before it"},
 		{"SELECT 1 \\; SELECT 2;", "s.sql:1: \\; isn't supported: end each command with a semicolon"},
 		{"SELECT 1;\ncopy t FROM stdin;", "s.sql:2: COPY from or to the client isn't supported"},
@@ -193,7 +196,9 @@ func TestScriptsRun(t *testing.T) {
 		{"\\set a 86401\n\\sleep :a\nSELECT 1;", "s:2: \\sleep: longer than 24h0m0s"},
 		{"\\set a true\n\\sleep :a\nSELECT 1;", "s:2: \\sleep: a number is needed, not a truth"},
 	} {
-		if _, err := sent(t, row.script, 1); err == nil || err.Error() != row.want {
+		_, err := sent(t, row.script, 1)
+		var mistake *ScriptError
+		if !errors.As(err, &mistake) || err.Error() != row.want {
 			t.Errorf("%q: got %v, want %s", row.script, err, row.want)
 		}
 	}

@@ -216,7 +216,7 @@ class Client(threading.Thread):
 
     def __init__(self, run, number):
         super().__init__(daemon=True)
-        self.run_, self.number = run, number
+        self.run_, self.thread = run, number + 1  # sentences count threads from 1
         self.dice = random.Random("%d/%d" % (run.job["seed"], number))
         self.calls = self.failures = self.wrong = self.mixed = 0
         self.latency, self.errors, self.examples = {}, {}, {}
@@ -253,14 +253,14 @@ class Client(threading.Thread):
         if rows != right:
             self.failures += 1
             self.wrong += 1
-            self.examples.setdefault("wrong", workload.wrong(self.number, args, rows))
+            self.examples.setdefault("wrong", workload.wrong(self.thread, args, rows))
         elif not ours:
             self.failures += 1
             self.mixed += 1
             self.examples.setdefault(
                 "mixed",
                 "thread %d asked a question in a transaction, and another thread had ended that transaction before thread "
-                "%d did" % (self.number, self.number),
+                "%d did" % (self.thread, self.thread),
             )
         else:
             self.calls += 1
@@ -384,6 +384,7 @@ class Run:
             "protocol_errors": 0,
             "examples": examples[:EXAMPLES],
             "first_error": next((client.first_error for client in self.clients if client.first_error), ""),
+            "due": 0,
             "unstarted": 0,
             "cpu": cpu,
         }

@@ -241,7 +241,8 @@ func TestEveryTechnique(t *testing.T) {
 					t.Errorf("%d mixed transactions, examples %q", r.MixedTransactions, r.Examples)
 				}
 				for _, example := range r.Examples {
-					if !strings.HasPrefix(example, "thread 8") && !strings.HasPrefix(example, "thread 9") && !strings.HasPrefix(example, "thread 1") {
+					var thread int // counted from 1, where clients are from 0
+					if _, err := fmt.Sscanf(example, "thread %d ", &thread); err != nil || thread <= job.FirstClient || thread > job.FirstClient+job.Clients {
 						t.Errorf("whose is %q?", example)
 					}
 				}
