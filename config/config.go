@@ -79,6 +79,7 @@ type Config struct {
 	LoginNotifyMessage string    // login_notify_message
 	LogFormat          LogFormat // log_format
 	LogLevel           LogLevel  // log_level
+	LogTo              LogTo     // log_to
 	MetricsListen      string    // metrics_listen; "" is no metrics
 
 	// Timeouts and health.

@@ -134,6 +134,21 @@ func (LogFormat) names() []string { return []string{"text", "json"} }
 // String returns the format as it is written in a configuration file.
 func (f LogFormat) String() string { return enumText(f) }
 
+// LogTo is the stream that log lines are written to. The zero value is
+// LogToStderr.
+type LogTo uint8
+
+// The streams for the log.
+const (
+	LogToStderr LogTo = iota
+	LogToStdout
+)
+
+func (LogTo) names() []string { return []string{"stderr", "stdout"} }
+
+// String returns the stream as it is written in a configuration file.
+func (l LogTo) String() string { return enumText(l) }
+
 // LogLevel is the least severity that is logged. The zero value is LogInfo.
 type LogLevel uint8
 

@@ -89,6 +89,7 @@ func ReservedEnv() []string {
 		EnvPrefix + "PGBIN",     // directory of Postgres's programs
 		EnvPrefix + "POOL_SIZE", // the sidecar's short name for default_pool_size
 		EnvPrefix + "URLS",      // names of the variables that hold database URLs
+		EnvPrefix + "USERLIST",  // users and their secrets, as auth_file has them
 	}
 }
 

@@ -161,6 +161,8 @@ var logKeys = []key[Config]{
 		"Shape of log lines: `text` or `json`."),
 	row("log_level", "", "info", acts|own, choice(func(c *Config) *LogLevel { return &c.LogLevel }),
 		"Least severity that is logged: `debug`, `info`, `warn` or `error`."),
+	row("log_to", "", "stderr", acts|restart|own, choice(func(c *Config) *LogTo { return &c.LogTo }),
+		"Stream that log lines are written to: `stderr` or `stdout`."),
 	row("login_notify_message", "", "", 0, text(func(c *Config) *string { return &c.LoginNotifyMessage }),
 		"Notice sent to each client after its login."),
 	row("metrics_listen", "", "", acts|restart|own, text(func(c *Config) *string { return &c.MetricsListen }),

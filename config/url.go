@@ -22,19 +22,27 @@ const mostURLBytes = 64 << 10
 // On a problem it returns what could be understood together with all problems,
 // as [Problems].
 func DefaultForURL(databaseURL string) (*Config, error) {
-	c := Default()
-	c.PoolMode = PoolTransaction
-	c.ListenAddr = []string{"127.0.0.1"}
-	c.UnixSocketDir = ""
+	c := DefaultWithoutFile()
 	d, err := ParseURL(databaseURL)
 	c.addURL(d)
 	c.StaticUsers = map[string]string{d.User: d.Password}
-	c.AuthType = AuthSCRAMSHA256
 	if d.Password == "" {
 		c.AuthType = AuthTrust
 		c.open = true
 	}
 	return c, err
+}
+
+// DefaultWithoutFile returns the configuration for a carpool that has no file,
+// to which databases and users are to be added: transaction mode, port 6432 of
+// the loopback address, no Unix socket, SCRAM.
+func DefaultWithoutFile() *Config {
+	c := Default()
+	c.PoolMode = PoolTransaction
+	c.ListenAddr = []string{"127.0.0.1"}
+	c.UnixSocketDir = ""
+	c.AuthType = AuthSCRAMSHA256
+	return c
 }
 
 // AddURL makes a database URL the fallback database "*", which goes where the

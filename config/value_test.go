@@ -125,6 +125,7 @@ func TestEnumsRoundTrip(t *testing.T) {
 	checkEnum[TargetSessionAttrs](t, 6)
 	checkEnum[Poller](t, 4)
 	checkEnum[LogFormat](t, 2)
+	checkEnum[LogTo](t, 2)
 	checkEnum[LogLevel](t, 4)
 	if got := PoolMode(9).String(); got != "unknown(9)" {
 		t.Errorf("got %s", got)

@@ -126,7 +126,7 @@ func (s *session) loginTimedOut() {
 func (s *session) identified() {
 	p, id := s.proxy, &s.login.identity
 	s.login.console = config.IsConsole(id.Database)
-	if p.stopping.Load() && !s.login.console {
+	if p.refusing.Load() && !s.login.console {
 		s.refuse(notAccepting())
 		return
 	}
@@ -156,7 +156,7 @@ func (s *session) authenticated() {
 		s.openConsole()
 		return
 	}
-	if s.proxy.stopping.Load() {
+	if s.proxy.refusing.Load() {
 		s.refuse(notAccepting())
 		return
 	}

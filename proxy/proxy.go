@@ -58,6 +58,7 @@ type Proxy struct {
 	current  atomic.Pointer[settings] // stored with routesMu held
 	clients  atomic.Int64             // admitted, console apart
 	stopping atomic.Bool
+	refusing atomic.Bool   // new clients are turned away, which may be later
 	next     atomic.Uint32 // worker that gets the next connection
 	tasks    sync.WaitGroup
 	drain    drain

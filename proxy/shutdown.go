@@ -26,8 +26,16 @@ func (m ShutdownMode) String() string {
 	return [...]string{"running", "waiting for clients", "waiting for servers", "immediate"}[m]
 }
 
-// drainPoll is how often a drain looks whether it is through.
-const drainPoll = 20 * time.Millisecond
+const (
+	// drainPoll is how often a drain looks whether it is through.
+	drainPoll = 20 * time.Millisecond
+	// handOverTime is how long connections that were begun before a shutdown
+	// may take to be established, where another process listens on the same
+	// port. It is less than the second after which a client knocks again.
+	handOverTime = 500 * time.Millisecond
+	// handOverLogin is how long they have for the login then.
+	handOverLogin = 500 * time.Millisecond
+)
 
 // drain is the state of a shutdown.
 type drain struct {
@@ -52,12 +60,12 @@ func (p *Proxy) Shutdown(mode ShutdownMode) {
 
 	p.stopping.Store(true)
 	p.log.Info("shutting down: " + mode.String())
-	p.workers[0].Post(reactor.TaskFunc(func() {
-		for _, ln := range p.drain.listeners {
-			ln.Close()
-		}
-		p.drain.listeners = nil
-	}))
+	handOver := mode == WaitForClients && p.Config().SOReusePort
+	if handOver {
+		p.workers[0].Post(reactor.TaskFunc(p.turnAway))
+	} else {
+		p.closeDoor()
+	}
 	if mode == WaitForServers {
 		p.eachSession((*session).sendAway)
 	}
@@ -67,7 +75,38 @@ func (p *Proxy) Shutdown(mode ShutdownMode) {
 		return
 	}
 	if before == 0 {
-		p.spawnDrain()
+		p.spawnDrain(handOver)
+	}
+}
+
+// closeDoor lets nobody in any more.
+func (p *Proxy) closeDoor() {
+	p.refusing.Store(true)
+	p.closeListeners()
+}
+
+func (p *Proxy) closeListeners() {
+	p.workers[0].Post(reactor.TaskFunc(func() {
+		for _, ln := range p.drain.listeners {
+			ln.Close()
+		}
+		p.drain.listeners = nil
+	}))
+}
+
+// turnAway leaves new clients to the other processes on the port. Closing a
+// socket alone would reset connections that are half established, of which the
+// kernel has told nobody yet. It runs on the loop that listens.
+func (p *Proxy) turnAway() {
+	if p.refusing.Load() {
+		return // closed already
+	}
+	for _, s := range p.sockets {
+		if s.tcp {
+			if err := turnAway(s.fd); err != nil {
+				p.log.Warn("clients that come at this moment may be cut off", "address", s.addr, "error", err)
+			}
+		}
 	}
 }
 
@@ -86,9 +125,9 @@ func (p *Proxy) stopLoops() {
 	}
 }
 
-// spawnDrain looks again and again whether the drain is through. It is owned
-// by the proxy and ends with it.
-func (p *Proxy) spawnDrain() {
+// spawnDrain looks again and again whether the drain is through, after the door
+// is closed. It is owned by the proxy and ends with it.
+func (p *Proxy) spawnDrain(handOver bool) {
 	p.tasks.Go(func() {
 		ticker := time.NewTicker(drainPoll)
 		defer ticker.Stop()
@@ -97,6 +136,9 @@ func (p *Proxy) spawnDrain() {
 			timer := time.NewTimer(limit)
 			defer timer.Stop()
 			deadline = timer.C
+		}
+		if handOver {
+			p.handOver()
 		}
 		for {
 			select {
@@ -114,6 +156,23 @@ func (p *Proxy) spawnDrain() {
 			}
 		}
 	})
+}
+
+// handOver closes the door behind those who had begun to come in.
+func (p *Proxy) handOver() {
+	for _, step := range []struct {
+		limit time.Duration
+		then  func()
+	}{{handOverTime, p.closeListeners}, {handOverLogin, p.closeDoor}} {
+		timer := time.NewTimer(step.limit)
+		select {
+		case <-p.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+			step.then()
+		}
+	}
 }
 
 // drained reports whether what the drain waits for has happened.

@@ -54,6 +54,9 @@ const (
 	closePatience = 15 * time.Second
 	// oldestVersion has what we ask for, such as backend_type.
 	oldestVersion = 100000
+
+	queryCanceled = "57014" // SQLSTATE of a statement that has reached its timeout, among others
+	mostAttempts  = 20
 )
 
 // Own connects to the reader's server and looks at it. It changes nothing. An error is one sentence that can be shown as it
@@ -96,7 +99,7 @@ const patient = `SELECT set_config(name, '0', %s) FROM pg_settings WHERE name IN
 // examine asks the server what it is and what it permits. It only reads, in a transaction that no timeout of the role's cuts
 // short. The owner's session is without them from then on, unless other clients of a pooler would come by it.
 func (t *Target) examine(ctx context.Context, share float64) error {
-	if _, err := t.owner.Exec(ctx, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").ReadAll(); err != nil {
+	if err := insist(ctx, t.owner, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"); err != nil {
 		return explain(ctx, t.server, "preparing a connection to", err)
 	}
 	backend, err := t.identify(ctx)
@@ -146,17 +149,32 @@ func (t *Target) identify(ctx context.Context) (backend string, err error) {
 	return row[2], nil
 }
 
+// insist runs what ends a role's timeouts, again when those were quicker: on a busy machine even this may take a millisecond.
+func insist(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	for attempt := 1; ; attempt++ {
+		_, err := conn.Exec(ctx, sql).ReadAll()
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != queryCanceled || attempt == mostAttempts {
+			return err
+		}
+		if conn.TxStatus() != 'I' {
+			_, _ = conn.Exec(ctx, "ROLLBACK").ReadAll() // should it fail, so will the next attempt
+		}
+	}
+}
+
 // reconnect opens another connection for control, without the role's timeouts where that is possible.
 func (t *Target) reconnect(ctx context.Context) (*pgconn.PgConn, error) {
 	conn, err := connect(ctx, t.server)
 	if err != nil || t.pooled {
 		return conn, err
 	}
-	for _, sql := range []string{"SET statement_timeout = 0", fmt.Sprintf(patient, "false")} {
-		if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
-			_ = conn.Close(context.WithoutCancel(ctx)) // what is wrong is known already
-			return nil, explain(ctx, t.server, "preparing a connection to", err)
-		}
+	if err = insist(ctx, conn, "SET statement_timeout = 0"); err == nil {
+		_, err = conn.Exec(ctx, fmt.Sprintf(patient, "false")).ReadAll()
+	}
+	if err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx)) // what is wrong is known already
+		return nil, explain(ctx, t.server, "preparing a connection to", err)
 	}
 	return conn, nil
 }

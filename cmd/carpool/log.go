@@ -8,8 +8,11 @@ import (
 )
 
 // newLog makes the logger that a configuration asks for.
-func newLog(c *config.Config, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: logLevel(c)}
+func newLog(c *config.Config, w io.Writer) *slog.Logger { return newLogAt(c, w, logLevel(c)) }
+
+// newLogAt is newLog with a level of its own, which may change.
+func newLogAt(c *config.Config, w io.Writer, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}

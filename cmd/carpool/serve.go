@@ -23,8 +23,10 @@ func serveCommand(p *program) *cobra.Command {
 		Long: `Run the pooler in the foreground, as a configuration file in PgBouncer's syntax says, or without a file in front of the
 database that DATABASE_URL names. CARPOOL_* environment variables override the file, flags override both.
 
-SIGTERM takes no new clients and ends when the last one has left; SIGINT ends when running transactions have;
-a second one of either, or SIGQUIT, ends at once.`,
+Without a file, CARPOOL_URLS may name several variables with database URLs, and CARPOOL_USERLIST holds users as an auth_file does.
+
+SIGTERM takes no new clients and ends when the last one has left, or after shutdown_timeout; SIGINT ends when running
+transactions have; a second one of either, or SIGQUIT, ends at once. SIGHUP reads the configuration anew.`,
 		Args: atMostOneFile,
 		RunE: func(_ *cobra.Command, args []string) error { return p.serveFrom(s, args) },
 	}
@@ -38,19 +40,26 @@ func (p *program) serveFrom(s *source, args []string) error {
 	if err != nil {
 		return err
 	}
-	out := newLogWriter(p.stderr)
+	stream := p.stderr
+	if c.LogTo == config.LogToStdout {
+		stream = p.stdout
+	}
+	out := newLogWriter(stream)
 	defer out.Close()
-	log := newLog(c, out)
+	r := &reloading{load: func() (*config.Config, error) { return p.load(s, args) }}
+	r.level.Set(logLevel(c))
+	log := newLogAt(c, out, &r.level)
 	if s.quiet {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return p.serve(c, log)
+	return p.serve(c, log, r)
 }
 
 // serve runs a proxy until a signal has ended it.
-func (p *program) serve(c *config.Config, log *slog.Logger) (err error) {
+func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err error) {
 	log.Info("starting", "version", version(), "pid", os.Getpid(), "go", runtime.Version())
 	warnAtStart(c, log)
+	limitMemory(os.DirFS("/"), p.variable(memoryVariable), log)
 	pid, err := takePIDFile(c.PIDFile)
 	if err != nil {
 		return err
@@ -77,10 +86,11 @@ func (p *program) serve(c *config.Config, log *slog.Logger) (err error) {
 	defer helpers.Wait()
 	defer stop()
 	helpers.Go(func() { console.Run(ctx) })
-	helpers.Go(func() { obey(ctx, p.signals, px, log) })
+	helpers.Go(func() { obey(ctx, p.signals, px, r, log) })
 	if metricsListener != nil {
 		helpers.Go(func() { serveMetrics(ctx, metricsListener, px, log) })
 	}
+	releaseProgram() // most of what starting took isn't needed again
 	st := px.State()
 	log.Info("up", "poller", st.Poller, "event_loops", st.Loops)
 	if err := px.Run(); err != nil {

@@ -257,8 +257,6 @@ func TestShutdownTimeout(t *testing.T) {
 func TestOtherSignals(t *testing.T) {
 	p, address := serve(t, ownURL(), "serve")
 	conn := mustConnect(t, address)
-	p.signal(syscall.SIGHUP)
-	p.await("a signal to reload, which isn't built yet")
 	p.signal(syscall.SIGUSR1)
 	p.await("a signal to pause or to resume, which isn't built yet")
 	p.signal(syscall.SIGPIPE)

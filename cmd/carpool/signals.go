@@ -6,30 +6,39 @@ import (
 	"log/slog"
 	"os"
 	"syscall"
+	"time"
 
 	"carpool/proxy"
 )
 
 // obey does what signals say until ctx ends.
-func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, log *slog.Logger) {
+func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, r *reloading, log *slog.Logger) {
 	stopping := false
+	var late <-chan time.Time // clients have had their time to leave by themselves
 	for {
 		var sig os.Signal
 		select {
 		case <-ctx.Done():
 			return
+		case <-late:
+			log.Info("half of shutdown_timeout is over: clients in no transaction have to go")
+			px.Shutdown(proxy.WaitForServers)
+			continue
 		case sig = <-signals:
 		}
 		mode := proxy.Immediate
 		switch sig {
 		case syscall.SIGHUP:
-			log.Warn("got a signal to reload, which isn't built yet: restart carpool instead")
+			r.reload(px, log)
 			continue
 		case syscall.SIGUSR1, syscall.SIGUSR2:
 			log.Warn("got a signal to pause or to resume, which isn't built yet")
 			continue
 		case syscall.SIGTERM:
 			mode = proxy.WaitForClients
+			if limit := px.Config().ShutdownTimeout; limit > 0 {
+				late = time.After(limit / 2)
+			}
 		case syscall.SIGINT:
 			mode = proxy.WaitForServers
 		}

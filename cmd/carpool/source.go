@@ -15,8 +15,8 @@ import (
 
 // source is where the command line says that the configuration comes from.
 type source struct {
-	url      string   // name of the variable with the database URL
-	listen   string   // address, perhaps with a port
+	urls     []string // names of the variables with database URLs
+	listen   string   // address, perhaps with a port, or env:VARIABLE
 	port     string   // listen_port
 	poolMode string   // pool_mode
 	poolSize string   // default_pool_size
@@ -33,12 +33,17 @@ type source struct {
 const (
 	defaultURLVariable = "DATABASE_URL"
 	fileVariable       = config.EnvPrefix + "CONFIG"
+	urlsVariable       = config.EnvPrefix + "URLS"
+	userListVariable   = config.EnvPrefix + "USERLIST"
 )
+
+// listenFromEnv begins a --listen that names the variable with the port.
+const listenFromEnv = "env:"
 
 // addFlags adds the flags that fill in s, PgBouncer's own among them.
 func (s *source) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&s.url, "url", "", "`name` of the environment variable that holds the database URL (default DATABASE_URL, if no file is given)")
-	f.StringVar(&s.listen, "listen", "", "`address` to accept clients on, such as 127.0.0.1:6432, * or :5433")
+	f.StringArrayVar(&s.urls, "url", nil, "`name` of an environment variable that holds a database URL; may be repeated (default DATABASE_URL, if no file is given)")
+	f.StringVar(&s.listen, "listen", "", "`address` to accept clients on, such as 127.0.0.1:6432, * or :5433; env:PORT is every address and the port that $PORT says")
 	f.StringVar(&s.port, "port", "", "`port` to accept clients on")
 	f.StringVar(&s.poolMode, "pool-mode", "", "`mode` that says when a server is given back: session, transaction or statement")
 	f.StringVar(&s.poolSize, "pool-size", "", "`number` of server connections for each pair of database and user")
@@ -77,12 +82,15 @@ func (p *program) load(s *source, args []string) (*config.Config, error) {
 	if len(args) > 0 {
 		file = args[0]
 	}
-	c, sound, problems := p.base(s, file)
+	users, problems := p.readUserList()
+	c, sound, more := p.base(s, file, users)
+	problems = append(problems, more...)
 	if c == nil {
 		return nil, problems
 	}
+	addUsers(c, users)
 	problems = append(problems, problemsOf("", c.ApplyEnv(p.environ))...)
-	problems = append(problems, s.apply(c)...)
+	problems = append(problems, s.apply(c, p.variable)...)
 	if sound {
 		for _, problem := range c.Validate() {
 			if !slices.Contains(problems, problem) {
@@ -98,37 +106,48 @@ func (p *program) load(s *source, args []string) (*config.Config, error) {
 
 // base is the configuration before anything overrides it, nil if there is
 // nothing to start from. It is sound if it makes sense to look at it as a whole.
-func (p *program) base(s *source, file string) (c *config.Config, sound bool, problems config.Problems) {
-	name := cmp.Or(s.url, defaultURLVariable)
-	url := p.variable(name)
-	if s.url != "" && url == "" {
-		return nil, false, config.Problems{{Message: fmt.Sprintf("--url: the environment variable %s isn't set", name)}}
+// users are those of CARPOOL_USERLIST, which aren't in c yet.
+func (p *program) base(s *source, file string, users map[string]string) (c *config.Config, sound bool, problems config.Problems) {
+	urls, problems := p.readURLs(s, file != "")
+	if len(problems) > 0 {
+		return nil, false, problems
 	}
-	if file == "" {
-		if url == "" {
-			return nil, false, config.Problems{{
-				Message: "carpool: nothing to start from: name a configuration file, or set DATABASE_URL to postgres://user:password@host/database",
-			}}
-		}
-		c, err := config.DefaultForURL(url)
-		return c, err == nil, problemsOf(name, err)
+	if file != "" {
+		c, err := config.LoadFile(file)
+		_, more := addURLs(c, urls)
+		return c, len(more) == 0, append(problemsOf("", err), more...)
 	}
-	c, err := config.LoadFile(file)
-	problems = problemsOf("", err)
-	if s.url != "" {
-		err := c.AddURL(url)
-		return c, err == nil, append(problems, problemsOf(name, err)...)
+	switch len(urls) {
+	case 0:
+		return nil, false, config.Problems{{
+			Message: "carpool: nothing to start from: name a configuration file, or set DATABASE_URL to postgres://user:password@host/database",
+		}}
+	case 1:
+		c, err := config.DefaultForURL(urls[0].text)
+		return c, err == nil, problemsOf(urls[0].variable, err)
 	}
-	return c, true, problems
+	c = config.DefaultWithoutFile()
+	servers, problems := addURLs(c, urls)
+	if len(problems) == 0 {
+		problems = admitUsers(c, servers, users)
+	}
+	return c, len(problems) == 0, problems
 }
 
 // apply sets what flags say. What --set says comes last, so it wins.
-func (s *source) apply(c *config.Config) config.Problems {
+func (s *source) apply(c *config.Config, variable func(name string) string) config.Problems {
 	var problems config.Problems
 	set := func(flag, name, value string) {
 		problems = append(problems, problemsOf(flag, c.Set(name, value))...)
 	}
-	if s.listen != "" {
+	if name, ok := strings.CutPrefix(s.listen, listenFromEnv); ok {
+		port, problem := portFrom(name, variable(name))
+		problems = append(problems, problem...)
+		if problem == nil {
+			set("--listen", "listen_addr", "*")
+			set("--listen", "listen_port", port)
+		}
+	} else if s.listen != "" {
 		address, port := splitListen(s.listen)
 		set("--listen", "listen_addr", address)
 		if port != "" {
@@ -156,6 +175,18 @@ func (s *source) apply(c *config.Config) config.Problems {
 		set("--set", strings.TrimSpace(name), value)
 	}
 	return problems
+}
+
+// portFrom is the port that an environment variable says.
+func portFrom(name, text string) (port string, problems config.Problems) {
+	what := "--listen " + listenFromEnv + name
+	if text == "" {
+		return "", config.Problems{{File: what, Message: "the environment variable isn't set"}}
+	}
+	if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
+		return "", config.Problems{{File: what, Message: "the environment variable holds no port, a number from 1 to 65535"}}
+	}
+	return text, nil
 }
 
 // splitListen takes ADDRESS, ADDRESS:PORT or :PORT apart; no address is all of

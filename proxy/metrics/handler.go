@@ -19,7 +19,8 @@ const maxScrapes = 4
 //
 //	/metrics  everything that is counted, in Prometheus's text format
 //	/healthz  200 as long as the process answers at all
-//	/readyz   200 while new clients are taken, 503 once carpool is shutting down
+//	/readyz   200 while new clients are taken and a server can be reached for
+//	          them, else 503; /readyz?servers=ignored doesn't look for servers
 //
 // version is the program's name and version. The handler is safe for concurrent
 // use and belongs to the caller.
@@ -39,13 +40,7 @@ func NewHandler(p *proxy.Proxy, version string) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if p.State().Stopping {
-			answer(w, http.StatusServiceUnavailable, "shutting down\n")
-			return
-		}
-		answer(w, http.StatusOK, "ready\n")
-	})
+	mux.Handle("GET /readyz", &readiness{proxy: p})
 	return mux
 }
 
