@@ -235,6 +235,8 @@ func errorName(key string) string {
 		return "a lost or refused connection"
 	case "timeout":
 		return "a reply that never came"
+	case "script":
+		return "a mistake in the script"
 	}
 	if len(key) == 5 {
 		return "SQLSTATE " + printable(key)
