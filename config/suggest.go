@@ -6,15 +6,16 @@ import "strings"
 // is near enough to be what was meant, which.
 func unknownName(what, name string, known []string) string {
 	message := "unknown " + what + " " + quoteShort(name)
-	if near, ok := nearest(name, known); ok {
+	if near, ok := Nearest(name, known); ok {
 		message += ", did you mean " + near + "?"
 	}
 	return message
 }
 
-// nearest returns the known name with the least edit distance from name, if
-// that is at most a third of its length.
-func nearest(name string, known []string) (string, bool) {
+// Nearest returns the known name with the least edit distance from name,
+// whatever the case of letters, if that is at most two or a third of its
+// length, and whether there is one.
+func Nearest(name string, known []string) (string, bool) {
 	// Longer than any setting by far: nothing is near, and the comparison
 	// below takes time proportional to the length.
 	const longest = 64

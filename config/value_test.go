@@ -153,7 +153,7 @@ func TestNearest(t *testing.T) {
 		"listen_adr": "listen_addr", "lisen_prot": "listen_port", "usr": "user", "poolmode": "pool_mode", "LISTEN_PORT": "listen_port",
 		"xy": "", "": "", "completely_other": "",
 	} {
-		if got, _ := nearest(name, known); got != want {
+		if got, _ := Nearest(name, known); got != want {
 			t.Errorf("%q: got %q", name, got)
 		}
 	}

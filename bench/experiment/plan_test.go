@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"carpool/bench/report"
 	"carpool/bench/worker"
 	"carpool/bench/workload"
 )
@@ -151,6 +152,25 @@ func TestFit(t *testing.T) {
 		if allowed == 500 && (said > 0 || p.Clients != 32) || allowed == 5 && said != 1 {
 			t.Errorf("%d allowed: %d notes, %d clients", allowed, said, p.Clients)
 		}
+	}
+}
+
+// Every strategy is described in the report, and what the lecture timed stands beside the same technique.
+func TestStrategiesAreDescribed(t *testing.T) {
+	lecture := map[string]float64{
+		"none": 236.9, "global-unsafe": 3.2, "driver-pool": 6.7,
+		"python-psycopg2-none": 236.9, "python-psycopg2-global": 3.2, "python-psycopg2-global-unsafe": 3.2,
+		"python-psycopg2-pool": 6.7, "python-sqlalchemy-pool": 12.2,
+	}
+	for _, s := range known {
+		told := report.Describe(s.name)
+		if told.Title == s.name || told.Meaning == "" || told.LectureSeconds != lecture[s.name] {
+			t.Errorf("%s: %+v, in the lecture %v", s.name, told, lecture[s.name])
+		}
+		delete(lecture, s.name)
+	}
+	if len(lecture) > 0 {
+		t.Errorf("there is no strategy for %v", lecture)
 	}
 }
 

@@ -9,5 +9,6 @@
 // it so.
 //
 // What a client has set is learnt from its start-up packet and from what
-// servers report (ParameterStatus), never by reading SQL.
+// servers report (ParameterStatus). Classifier tells from the text of a query
+// what it may leave in its session; nothing acts on that yet.
 package state

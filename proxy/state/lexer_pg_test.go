@@ -1,7 +1,3 @@
-// These take a minute of Postgres: go test -tags slow ./proxy/state
-
-//go:build slow
-
 package state
 
 import (

@@ -55,25 +55,3 @@ func TestCandidatesAreAbsoluteAndOnce(t *testing.T) {
 		t.Errorf("one of them twice: %q", got)
 	}
 }
-
-func TestRowsAreTheLectures(t *testing.T) {
-	seconds := make(map[string]float64)
-	for _, row := range Rows() {
-		if row.Title == "" || !strings.HasPrefix(row.Name, "python-") {
-			t.Errorf("%+v", row)
-		}
-		seconds[row.Name] = row.LectureSeconds
-	}
-	want := map[string]float64{
-		"python-psycopg2-none": 236.9, "python-psycopg2-global": 3.2, "python-psycopg2-global-unsafe": 3.2,
-		"python-psycopg2-pool": 6.7, "python-sqlalchemy-pool": 12.2, "python-carpool-connect": 0,
-	}
-	for name, figure := range want {
-		if got, known := seconds[name]; !known || got != figure {
-			t.Errorf("%s: %v, want %v", name, got, figure)
-		}
-	}
-	if len(seconds) != len(want) {
-		t.Errorf("%d rows, want %d", len(seconds), len(want))
-	}
-}

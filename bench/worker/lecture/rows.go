@@ -14,23 +14,19 @@ const SQLAlchemyPool worker.Technique = "sqlalchemy-pool"
 // Row is a row of the lecture's table, or one that it lacked.
 type Row struct {
 	Name      string
-	Title     string // a few words
 	Technique worker.Technique
 	Carpool   bool // the program's server is carpool, not Postgres
-	// LectureSeconds is what 10,000 calls took in the lecture; 0: it has no such row.
-	LectureSeconds float64
 }
 
-// Rows are all rows, in the order of the lecture's table. The lecture's global connection had no lock, and a single thread to
-// use it: its figure stands beside both.
+// Rows are all rows, in the order of the lecture's table. Its global connection had no lock, and a single thread to use it.
 func Rows() []Row {
 	return []Row{
-		{Name: "python-psycopg2-none", Title: "psycopg2: connect for every call", Technique: worker.Connect, LectureSeconds: 236.9},
-		{Name: "python-psycopg2-global", Title: "psycopg2: one connection, behind a lock", Technique: worker.Global, LectureSeconds: 3.2},
-		{Name: "python-psycopg2-global-unsafe", Title: "psycopg2: one connection, unguarded", Technique: worker.GlobalUnsafe, LectureSeconds: 3.2},
-		{Name: "python-psycopg2-pool", Title: "psycopg2: its own pool", Technique: worker.DriverPool, LectureSeconds: 6.7},
-		{Name: "python-sqlalchemy-pool", Title: "SQLAlchemy: its own pool", Technique: SQLAlchemyPool, LectureSeconds: 12.2},
-		{Name: "python-carpool-connect", Title: "psycopg2: connect for every call, to carpool", Technique: worker.Connect, Carpool: true},
+		{Name: "python-psycopg2-none", Technique: worker.Connect},
+		{Name: "python-psycopg2-global", Technique: worker.Global},
+		{Name: "python-psycopg2-global-unsafe", Technique: worker.GlobalUnsafe},
+		{Name: "python-psycopg2-pool", Technique: worker.DriverPool},
+		{Name: "python-sqlalchemy-pool", Technique: SQLAlchemyPool},
+		{Name: "python-carpool-connect", Technique: worker.Connect, Carpool: true},
 	}
 }
 
