@@ -57,6 +57,13 @@ type Config struct {
 	DisablePQExec            bool          // disable_pqexec
 	StatsPeriod              time.Duration // stats_period
 
+	// Session state in transaction mode.
+	State           StateSettings // session_state, state_*
+	SessionAudit    Audit         // session_audit
+	DeferredBegin   bool          // deferred_begin
+	PinLogAfter     time.Duration // pin_log_after; 0 is never
+	ListenQueueSize int           // listen_queue_size
+
 	// Authentication.
 	AuthType        AuthType // auth_type
 	AuthFile        string   // auth_file
@@ -185,6 +192,11 @@ type User struct {
 	IdleTransactionTimeout   Optional[time.Duration] // idle_transaction_timeout
 	TransactionTimeout       Optional[time.Duration] // transaction_timeout
 	ClientIdleTimeout        Optional[time.Duration] // client_idle_timeout
+	State                    StateSettings           // session_state, state_*
+	SessionAudit             Optional[Audit]         // session_audit
+	DeferredBegin            Optional[bool]          // deferred_begin
+	PinLogAfter              Optional[time.Duration] // pin_log_after
+	ListenQueueSize          Optional[int]           // listen_queue_size
 
 	at place
 }

@@ -64,7 +64,7 @@ func checkTable[T any](t *testing.T, keys []key[T], target *T) {
 		t.Errorf("a name occurs twice in %v", names)
 	}
 	// Some of these is valid for each kind of setting and differs from what is there.
-	candidates := []string{"600", "8192", "1", "0", "x", "0123", "statement", "trust", "verify-full", "epoll", "json", "stdout", "warn", "tlsv1.3", "disable", "primary"}
+	candidates := []string{"600", "8192", "1", "0", "x", "0123", "statement", "trust", "verify-full", "epoll", "json", "stdout", "warn", "tlsv1.3", "disable", "primary", "reject", "always"}
 	for i := range keys {
 		k := &keys[i]
 		if k.Doc == "" || !strings.HasSuffix(k.Doc, ".") || strings.Contains(k.Doc, "|") {

@@ -38,6 +38,12 @@ type Database struct {
 	QueryWaitTimeout       Optional[time.Duration] // query_wait_timeout
 	ConnectTimeout         Optional[time.Duration] // server_connect_timeout
 
+	State           StateSettings           // session_state, state_*
+	SessionAudit    Optional[Audit]         // session_audit
+	DeferredBegin   Optional[bool]          // deferred_begin
+	PinLogAfter     Optional[time.Duration] // pin_log_after
+	ListenQueueSize Optional[int]           // listen_queue_size
+
 	ConnectQuery     string             // connect_query: run once on each new server connection
 	LoadBalanceHosts LoadBalanceHosts   // load_balance_hosts
 	TargetAttrs      TargetSessionAttrs // target_session_attrs; not built yet

@@ -24,11 +24,20 @@ type Resolved struct {
 	IdleTransactionTimeout   time.Duration // user, idle_transaction_timeout
 	TransactionTimeout       time.Duration // user, transaction_timeout
 	ClientIdleTimeout        time.Duration // user, client_idle_timeout
+	State                    StatePolicies // user, database, state_*, session_state; see [Config.Resolve]
+	SessionAudit             Audit         // user, database, session_audit
+	DeferredBegin            bool          // user, database, deferred_begin
+	PinLogAfter              time.Duration // user, database, pin_log_after; 0 is never
+	ListenQueueSize          int           // user, database, listen_queue_size
 	ServerTLS                TLS           // database, server_tls_*
 }
 
 // Resolve returns what applies to clients of database d that logged in as
 // user. The user need not have an entry of its own.
+//
+// The policy for a kind of session state is the first that is given of: the
+// user's for the kind, the user's session_state, the database's for the kind,
+// the database's session_state, the global one for the kind, session_state.
 func (c *Config) Resolve(d *Database, user string) Resolved {
 	u := c.Users[user]
 	if u == nil {
@@ -50,6 +59,11 @@ func (c *Config) Resolve(d *Database, user string) Resolved {
 		IdleTransactionTimeout:   u.IdleTransactionTimeout.Or(c.IdleTransactionTimeout),
 		TransactionTimeout:       u.TransactionTimeout.Or(c.TransactionTimeout),
 		ClientIdleTimeout:        u.ClientIdleTimeout.Or(c.ClientIdleTimeout),
+		State:                    u.State.over(d.State.over(c.State.over(StatePolicies{}))),
+		SessionAudit:             u.SessionAudit.Or(d.SessionAudit.Or(c.SessionAudit)),
+		DeferredBegin:            u.DeferredBegin.Or(d.DeferredBegin.Or(c.DeferredBegin)),
+		PinLogAfter:              u.PinLogAfter.Or(d.PinLogAfter.Or(c.PinLogAfter)),
+		ListenQueueSize:          u.ListenQueueSize.Or(d.ListenQueueSize.Or(c.ListenQueueSize)),
 		ServerTLS:                c.serverTLS(d),
 	}
 }

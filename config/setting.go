@@ -198,17 +198,21 @@ func maybeChoice[T any, E enumeration](at func(*T) *Optional[E]) binding[T] {
 	return maybe(at, parseEnum[E], enumText[E])
 }
 
+func maybeYesNo[T any](at func(*T) *Optional[bool]) binding[T] {
+	return maybe(at, parseBool, formatBool)
+}
+
 func maybeSeconds[T any](at func(*T) *Optional[time.Duration]) binding[T] {
 	return maybe(at, parseSeconds, formatSeconds)
 }
 
-// maybe is the binding of an optional field; absent is printed as "". Like
-// PgBouncer it takes -1 for absent.
+// maybe is the binding of an optional field; absent is printed as "" and read
+// as such. Like PgBouncer it takes -1 for absent, too.
 func maybe[T, V any](at func(*T) *Optional[V], parse func(string) (V, error), format func(V) string) binding[T] {
 	return field[T, Optional[V]]{
 		at,
 		func(s string) (Optional[V], error) {
-			if s == "-1" {
+			if s == "" || s == "-1" {
 				return Optional[V]{}, nil
 			}
 			v, err := parse(s)

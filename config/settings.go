@@ -15,6 +15,7 @@ var globalKeys = slices.Concat(
 	group("Process", processKeys...),
 	group("Listening", listenKeys...),
 	group("Pools and limits", poolKeys...),
+	group("Session state", stateKeys...),
 	group("Authentication", authKeys...),
 	group("Logging and metrics", logKeys...),
 	group("Timeouts and health", timeoutKeys...),

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // mostPeerID is the greatest id that fits into a cancel key.
 const mostPeerID = 16383
@@ -10,7 +13,9 @@ const parameterPrefix = "parameter."
 
 // databaseKeys are the keys of an entry of [databases], but for those with
 // parameterPrefix.
-var databaseKeys = []key[Database]{
+var databaseKeys = slices.Concat(databaseOwnKeys, databaseStateKeys)
+
+var databaseOwnKeys = []key[Database]{
 	row("host", "", "", acts|reconnect, hosts(func(d *Database) *[]string { return &d.Hosts }),
 		"Host name, address, socket directory or `@name`, or several separated by commas; empty is the Unix socket in `unix_socket_dir`."),
 	row("port", "", "5432", acts|reconnect, ports(func(d *Database) *[]int { return &d.Ports }),
@@ -70,7 +75,10 @@ var databaseKeys = []key[Database]{
 		"Start-up parameter of server connections."),
 }
 
-var userKeys = []key[User]{
+// userKeys are the keys of an entry of [users].
+var userKeys = slices.Concat(userOwnKeys, userStateKeys)
+
+var userOwnKeys = []key[User]{
 	row("pool_mode", "", "", acts|reconnect, maybeChoice(func(u *User) *Optional[PoolMode] { return &u.PoolMode }),
 		"Instead of the database's or the global setting."),
 	row("pool_size", "", "", acts, maybeNumber(func(u *User) *Optional[int] { return &u.PoolSize }, 0, mostConnections),

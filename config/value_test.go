@@ -127,6 +127,8 @@ func TestEnumsRoundTrip(t *testing.T) {
 	checkEnum[LogFormat](t, 2)
 	checkEnum[LogTo](t, 2)
 	checkEnum[LogLevel](t, 4)
+	checkEnum[Policy](t, 4)
+	checkEnum[StateKind](t, int(StateKinds))
 	if got := PoolMode(9).String(); got != "unknown(9)" {
 		t.Errorf("got %s", got)
 	}

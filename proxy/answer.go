@@ -67,7 +67,7 @@ func (s *session) progressed() {
 	case s.leaving && s.exchange.idle() && s.state == stateActive:
 		s.reject(shuttingDown())
 	case s.releasable():
-		s.release()
+		s.settle()
 	}
 }
 
@@ -107,6 +107,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	}
 	s.makeUpDue(srv, p)
 	refusal, name := s.exchange.refusalDue()
+	errand, d := s.exchange.noted()
 	v := s.exchange.server(h.Type, body)
 	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
 		v = forward // the server's spelling of what the client asked for
@@ -124,7 +125,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 		return false, false
 	}
 	srv.body, srv.bodyDrop = h.Size()-size, v != forward
-	s.noteAnswer(srv, h.Type, body, v)
+	s.noteAnswer(srv, h.Type, body, v, errand, d)
 	s.makeUpDue(srv, p)
 	return true, true
 }
@@ -151,25 +152,43 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 		}
 	case wire.ErrorResponse:
 		return min(h.Size(), wire.MaxReport), true
+	case wire.DataRow:
+		if s.residue != nil && s.residue.findings != nil && h.Body <= maxStatus {
+			return h.Size(), true
+		}
 	}
 	return 0, true
 }
 
 // noteAnswer keeps account of what the server's message means beyond its place
 // in the conversation.
-func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict) {
+func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, errand errand, d *deeds) {
 	switch t {
 	case wire.ReadyForQuery:
-		if v == forward {
+		switch {
+		case v == forward:
 			s.answered()
-		} else if srv.replaying {
+		case errand == errandReplay:
 			s.replayed(srv)
+		case errand == errandAudit:
+			s.audited()
+		}
+	case wire.DataRow:
+		if errand == errandAudit {
+			s.noteFinding(body)
 		}
 	case wire.ParameterStatus:
 		s.noteParameter(srv, body)
+	case wire.BindComplete:
+		if d != nil {
+			s.suspected(d)
+		}
 	case wire.CommandComplete:
 		if bytes.Equal(body, tagDiscardAll) {
 			srv.paramsReset()
+		}
+		if d != nil {
+			s.executed(d)
 		}
 	case wire.ErrorResponse:
 		s.unnamed.here = false // a Parse behind the error may have been skipped
@@ -177,10 +196,16 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict) {
 		switch {
 		case v == refused && s.state == stateFarewell:
 			s.exchange.doubt = true
-		case v == refused:
+		case v == refused && errand == errandAudit:
+			s.auditFailed(r)
+		case v == refused && errand == errandReplay:
 			s.unprimed(r)
+		case v == refused: // the transaction has failed, and the client will hear of that
 		case r.Severity == severityFatal || r.Severity == "PANIC":
 			s.told = true
+		}
+		if d != nil {
+			s.failed(d, &r)
 		}
 	}
 }
@@ -195,8 +220,7 @@ func (s *session) noteParameter(srv *server, body []byte) {
 	known, tracked := srv.noteParameter(name, value)
 	if tracked {
 		if next, ok := s.proxy.params.With(s.params, known, string(value)); ok {
-			s.params = next
-			s.names.params = next
+			s.setParams(next)
 		}
 	}
 }

@@ -73,8 +73,12 @@ func (s *session) follow() bool {
 		s.route = r // to the same database: its limit on clients is as it was
 		s.proxy.leaveRoute(old)
 	}
+	t := s.route.terms.Load()
+	if !s.private {
+		s.rules = t.rules
+	}
 	if s.ticket.Variant < firstPrivate {
-		s.ticket.Variant = s.route.terms.Load().variant(s.purpose)
+		s.ticket.Variant = t.variant(s.purpose)
 	}
 	return true
 }
@@ -191,8 +195,7 @@ func (s *session) prime(srv *server) bool {
 		return false
 	}
 	s.route.count(s.w).replays.Add(1)
-	srv.replaying = true
-	s.exchange.ask()
+	s.exchange.ask(errandReplay)
 	srv.conn.Send(out)
 	s.w.toServer = reuse(out)
 	return true
@@ -200,7 +203,6 @@ func (s *session) prime(srv *server) bool {
 
 // replayed goes on when the server has answered all of what prime sent.
 func (s *session) replayed(srv *server) {
-	srv.replaying = false
 	refusal := s.refusedBy
 	s.refusedBy = nil
 	if refusal == nil {
@@ -213,7 +215,7 @@ func (s *session) replayed(srv *server) {
 		return
 	}
 	if refusal != nil {
-		s.unlink().giveBack(false)
+		s.unlink().giveBack(upkeep{})
 		s.reject(*refusal)
 		return
 	}
@@ -248,7 +250,7 @@ func (s *session) release() {
 	if srv.lease.Pool() == nil {
 		return
 	}
-	srv.giveBack(s.proxy.Config().ServerResetQueryAlways)
+	srv.giveBack(upkeep{reset: s.proxy.Config().ServerResetQueryAlways})
 }
 
 // unlink parts the session from its server, whose lease goes on.

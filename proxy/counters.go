@@ -12,7 +12,7 @@ type traffic struct {
 	received, sent                    atomic.Int64 // bytes from clients, from servers
 	xactTime, queryTime, waitTime     atomic.Int64
 	clientParses, serverParses, binds atomic.Int64
-	logins, replays                   atomic.Int64
+	logins, replays, audits, pins     atomic.Int64
 	_                                 [64]byte // no two workers on one cache line
 }
 
@@ -25,8 +25,10 @@ type Traffic struct {
 	WaitTime                           int64
 	ClientParses, ServerParses, Binds  int64
 	Logins                             int64
-	// Replays is how often a server was given a client's parameters.
-	Replays int64
+	// Replays is how often a server was given a client's parameters, Audits how
+	// often one was asked what a client has left behind, and Pins how often a
+	// client has begun to keep its server.
+	Replays, Audits, Pins int64
 }
 
 func (t *Traffic) add(c *traffic) {
@@ -43,6 +45,8 @@ func (t *Traffic) add(c *traffic) {
 	t.Binds += c.binds.Load()
 	t.Logins += c.logins.Load()
 	t.Replays += c.replays.Load()
+	t.Audits += c.audits.Load()
+	t.Pins += c.pins.Load()
 }
 
 // processCounters count what belongs to no pool. Any goroutine writes.

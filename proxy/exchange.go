@@ -71,9 +71,20 @@ func (x *exchange) settled() bool {
 	return x.empty() && !x.batch && !x.skipping && !x.copyIn
 }
 
+// undisturbed reports whether the server is outside a transaction and, when it
+// has done what is our own, free for a new command.
+func (x *exchange) undisturbed() bool {
+	for i := x.head; i < len(x.queue); i++ {
+		if x.queue[i].errand == errandNone {
+			return false
+		}
+	}
+	return x.status == wire.TxIdle && !x.batch && !x.skipping && !x.copyIn
+}
+
 // ask notes a request of our own whose answer, up to ReadyForQuery, nobody
 // else is to see.
-func (x *exchange) ask() { x.push(pending{kind: kindQuery, treatment: swallow}) }
+func (x *exchange) ask(e errand) { x.push(pending{kind: kindQuery, treatment: swallow, errand: e}) }
 
 // push notes what is owed an answer. What the server is sent inside COPY is no
 // part of it: if the server gets there, COPY has failed before.
@@ -268,8 +279,11 @@ func (x *exchange) serverError(p *pending, body []byte) verdict {
 	}
 	switch p.kind {
 	case kindQuery, kindFunction:
-		if p.treatment == swallow {
+		switch p.treatment {
+		case swallow:
 			return refused
+		case substitute:
+			return replace
 		}
 		return forward
 	case kindSync: // a deferred constraint at the end of the batch
@@ -306,6 +320,9 @@ func (x *exchange) serverReady(p *pending, body []byte) verdict {
 	switch {
 	case p != nil && (p.kind == kindQuery || p.kind == kindFunction || p.kind == kindSync):
 		v := p.verdict()
+		if p.treatment == substitute {
+			v = forward // it was the client's, only the error is ours
+		}
 		x.pop()
 		x.status = status
 		return v

@@ -35,7 +35,7 @@ func FuzzExchange(f *testing.F) {
 			op, arg := int(script[i]), int(script[i+1])
 			switch {
 			case op == 0xff:
-				r.ask()
+				r.ask(errandReplay)
 			case op < 0x80:
 				m := fuzzClient[op%len(fuzzClient)]
 				n := arg % len(fuzzNames)

@@ -24,7 +24,7 @@ func runScript(t *testing.T, r *rig, script string) {
 	for i, step := range strings.Fields(script) {
 		where := fmt.Sprintf("step %d, %s", i+1, step)
 		if step == "ask" {
-			r.ask()
+			r.ask(errandReplay)
 			continue
 		}
 		said, want, _ := strings.Cut(step[1:], "=")

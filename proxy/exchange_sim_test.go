@@ -201,7 +201,7 @@ func (s *exchangeSim) lend(c *simClient, sending bool) bool {
 	c.ignored, c.on.copySyncs, c.on.ignored = 0, 0, nil
 	s.note("client %d gets server %p", c.id, c.on)
 	if s.chance(20) {
-		c.ask()
+		c.ask(errandReplay)
 		c.asked = true
 		c.on.in = append(c.on.in, modelMessage{wire.Query, "set"})
 	}

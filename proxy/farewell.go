@@ -70,13 +70,13 @@ func (s *session) continueFarewell() {
 		s.close()
 	case !x.settled():
 	case x.status != wire.TxIdle:
-		x.ask()
+		x.ask(errandRollback)
 		s.server.conn.Send(wire.AppendQuery(s.w.toServer[:0], "ROLLBACK"))
 	default:
 		srv := s.unlink()
-		needsReset := s.private || s.proxy.Config().ServerResetQueryAlways
+		todo := upkeep{reset: s.private || s.proxy.Config().ServerResetQueryAlways, clean: s.residue.remains()}
 		s.close()
-		srv.giveBack(needsReset)
+		srv.giveBack(todo)
 	}
 }
 

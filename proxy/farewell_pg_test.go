@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,13 +97,13 @@ func appendStatement(dst []byte, sql string) []byte {
 }
 
 // Half a message can't be finished for the client that is gone: the server is
-// discarded.
+// discarded. Only messages that are too long to be read first are sent in parts.
 func TestHalfAMessageCostsTheServer(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
 	pid := serverPID(t, p)
 	conn, _ := p.raw("postgres", "app")
-	whole := wire.AppendQuery(nil, "select 'a query that is never ended'")
-	if _, err := conn.Write(whole[:20]); err != nil {
+	whole := wire.AppendQuery(nil, "select '"+strings.Repeat("a query that is never ended", maxRead/20)+"'")
+	if _, err := conn.Write(whole[:2*maxInPlace]); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the server to be lent", func() bool { return p.Pools()[0].Pool.Leased == 1 })

@@ -181,6 +181,12 @@ func (s *session) authenticated() {
 	s.ticket.Waiter, s.ticket.Home = s, s.w.ID()
 	s.names.translation = s.proxy.translation
 	s.private, s.replication = private, id.Replication != startup.NoReplication
+	s.rules = t.rules
+	if private {
+		s.rules = &s.proxy.blind
+	} else {
+		s.startup = params
+	}
 	r.count(s.w).logins.Add(1)
 	if s.private {
 		s.params = params

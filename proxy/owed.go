@@ -20,8 +20,24 @@ type pending struct {
 	// reference to it.
 	statement *prepared.Statement
 	// name is what the client calls the statement; empty where it doesn't know.
+	// With refuseState it is the setting that refuses.
 	name string
+	// errand says what a Query of ours is for.
+	errand errand
+	// deeds are what the client's statements may leave behind; nil for nearly all.
+	deeds *deeds
 }
+
+// errand is what a Query of ours is for, whose answer nobody else is to see.
+type errand uint8
+
+const (
+	errandNone     errand = iota
+	errandReplay          // gives the server the client's parameters
+	errandRestore         // gives it those that a RESET in the transaction has to lead to
+	errandAudit           // asks what the client has left behind
+	errandRollback        // ends the transaction of a client that is gone
+)
 
 // kind is the sort of message that an answer is owed to.
 type kind uint8
@@ -126,6 +142,22 @@ func (o *owed) rewind() {
 		clear(o.queue[n:])
 		o.queue, o.head = o.queue[:n], 0
 	}
+}
+
+// attach notes what the message that was noted last may leave behind.
+func (o *owed) attach(d *deeds) {
+	if d != nil && !o.empty() {
+		o.queue[len(o.queue)-1].deeds = d
+	}
+}
+
+// noted is what is to be known of the answer that comes next.
+func (o *owed) noted() (errand, *deeds) {
+	if o.empty() {
+		return errandNone, nil
+	}
+	p := &o.queue[o.head]
+	return p.errand, p.deeds
 }
 
 // settle gives up what entry i holds. Entries are settled from the front on,

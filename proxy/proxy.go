@@ -55,6 +55,8 @@ type Proxy struct {
 	params   state.Interner
 	keys     cancelKeys
 	counters processCounters
+	hazards  hazards
+	blind    rules                    // of sessions that have servers of their own
 	current  atomic.Pointer[settings] // stored with routesMu held
 	clients  atomic.Int64             // admitted, console apart
 	stopping atomic.Bool

@@ -132,6 +132,10 @@ func refusalReport(r refusal, name string, maxNames int) wire.Report {
 		report.Code, report.Message = "42P05", fmt.Sprintf("prepared statement %q already exists", name)
 	case refuseUnknown:
 		report.Code, report.Message = "26000", fmt.Sprintf("prepared statement %q does not exist", name)
+	case refuseState:
+		report.Code = "0A000"
+		report.Message = "the statement would leave state behind in its session (" + name + " = reject)"
+		report.Hint = "In transaction mode the next transaction may be on another server. Set " + name + " = transparent to let the state follow or keep its client, or use pool_mode = session."
 	case refuseTooMany:
 		report.Code, report.Message = "53400", "too many prepared statements (max_client_prepared_statements)"
 		report.Detail = fmt.Sprintf("max_client_prepared_statements is %d.", maxNames)

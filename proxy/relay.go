@@ -32,7 +32,8 @@ func (s *session) clientBytes(b []byte) int {
 	}
 	p := splice{src: b, out: s.w.toServer[:0]}
 	if s.collected != nil {
-		if p.pos = s.collect(b); s.collected != nil || s.state == stateClosed {
+		p.pos = s.collect(b)
+		if s.collected != nil || s.state == stateFarewell || s.state == stateClosed {
 			return p.pos
 		}
 		p.start = p.pos
@@ -115,7 +116,13 @@ func (s *session) clientMessage(p *splice) bool {
 	case wire.Describe, wire.Close:
 		return s.clientTarget(p, h)
 	case wire.Query:
-		s.unnamed.replaced() // it drops the statement without a name
+		return s.clientQuery(p, h)
+	case wire.Execute:
+		v := s.exchange.client(wire.Execute)
+		if v == forward {
+			s.exchange.attach(s.bound)
+		}
+		return s.apply(p, h, v, nil)
 	}
 	return s.apply(p, h, s.exchange.client(h.Type), nil)
 }
@@ -127,8 +134,16 @@ func (s *session) beginWork() {
 		return
 	}
 	s.queryStart = s.w.Now()
-	if s.exchange.status == wire.TxIdle {
+	switch s.exchange.status {
+	case wire.TxIdle:
 		s.xactStart = s.queryStart
+		if s.server.params != s.params && !s.private {
+			s.prime(s.server) // it was kept, and a RESET left it with the wrong values
+		}
+	case wire.TxOpen:
+		if s.residue != nil && len(s.residue.restore) > 0 {
+			s.restore(s.residue)
+		}
 	}
 }
 
@@ -184,7 +199,7 @@ func (s *session) waitForServer(p *splice) bool {
 // clientParse: a Parse with a name is read whole.
 func (s *session) clientParse(p *splice, h wire.Header) bool {
 	rest := p.rest()
-	if s.exchange.statements == nil || h.Body == 0 {
+	if s.exchange.statements == nil && (s.private || s.rules.blind) || h.Body == 0 {
 		return s.apply(p, h, s.exchange.client(wire.Parse), nil)
 	}
 	if len(rest) == wire.HeaderLen {
@@ -199,7 +214,11 @@ func (s *session) clientParse(p *splice, h wire.Header) bool {
 		}
 		return s.beginCollecting(p, h)
 	}
-	out, v := s.exchange.parse(p.insert(), rest[wire.HeaderLen:h.Size()])
+	body := rest[wire.HeaderLen:h.Size()]
+	if done, more := s.readNamed(p, h, body); done {
+		return more
+	}
+	out, v := s.exchange.parse(p.insert(), body)
 	p.out = out
 	s.countParse(v)
 	return s.apply(p, h, v, out)
@@ -236,28 +255,26 @@ func (s *session) collect(b []byte) (used int) {
 	if len(s.collected) < want {
 		return used
 	}
-	p := splice{src: s.collected, out: s.w.toServer[:0]}
-	out, v := s.exchange.parse(p.insert(), s.collected[wire.HeaderLen:want])
-	for v == hold && s.waitForServer(&p) {
-		out, v = s.exchange.parse(p.insert(), s.collected[wire.HeaderLen:want])
+	whole := s.collected
+	s.collected = nil
+	p := splice{src: whole, out: s.w.toServer[:0]}
+	for p.pos < want && s.clientMessage(&p) {
 	}
-	if v == hold {
-		s.toServer(&p)
-		s.collected = s.collected[:want-1] // the last byte comes again, and with it this message
+	if s.state == stateFarewell || s.state == stateClosed {
+		return len(b)
+	}
+	s.toServer(&p)
+	if p.pos < want {
+		s.collected = whole[:want-1] // the last byte comes again, and with it this message
 		return used - 1
 	}
-	p.out = out
-	s.countParse(v)
-	s.apply(&p, h, v, out)
-	s.toServer(&p)
-	s.collected = nil
 	return used
 }
 
 // clientBind: of a Bind only the names are read.
 func (s *session) clientBind(p *splice, h wire.Header) bool {
 	s.route.count(s.w).binds.Add(1)
-	if s.exchange.statements == nil {
+	if s.exchange.statements == nil && s.named == nil && s.unnamed.deeds == nil {
 		return s.apply(p, h, s.exchange.client(wire.Bind), nil)
 	}
 	rest := p.rest()
@@ -271,11 +288,14 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		return false
 	}
 	if len(name) == 0 {
-		s.ensureUnnamed(p)
-		return s.apply(p, h, s.exchange.client(wire.Bind), nil)
+		if s.exchange.statements != nil {
+			s.ensureUnnamed(p)
+		}
+		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds), nil)
 	}
 	out, v, follow := s.exchange.bind(p.insert(), portal, name, namesLen, h.Body)
 	p.out = out
+	s.bind(v, s.named[string(significant(name))])
 	if v != replace || !follow {
 		return s.apply(p, h, v, out)
 	}

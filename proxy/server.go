@@ -35,12 +35,11 @@ type server struct {
 	cache   *prepared.Cache     // what is prepared on it; nil if names aren't translated
 	ring    []pending           // memory of the last conversation, for the next
 
-	body      int  // bytes of its message that are still to come
-	bodyDrop  bool // they are for nobody
-	attached  bool // conn is on the worker's loop
-	replaying bool // it is answering a session's parameters
-	doubt     bool // it is to be discarded when it comes back
-	dead      string
+	body     int  // bytes of its message that are still to come
+	bodyDrop bool // they are for nobody
+	attached bool // conn is on the worker's loop
+	doubt    bool // it is to be discarded when it comes back
+	dead     string
 
 	chore       chore
 	choreFailed bool
@@ -51,7 +50,14 @@ type server struct {
 	cancelAgain bool
 	cancelDone  []*cancelRequest
 	parked      bool // given back, waiting for them to be through
-	parkedReset bool
+	parkedFor   upkeep
+}
+
+// upkeep is what has to be done with a server before anybody else has it. The
+// zero value is nothing.
+type upkeep struct {
+	reset bool           // server_reset_query
+	clean state.Holdings // state that a client has left, or may have
 }
 
 // chore is what is done with a server between two sessions.
@@ -61,6 +67,7 @@ const (
 	choreNone  chore = iota
 	choreCheck       // server_check_query, for the session that gets it
 	choreReset       // server_reset_query, after the session that had it
+	choreClean       // what frees it of what a client has left there
 )
 
 // address is the server as logs name it.
@@ -126,7 +133,7 @@ func (srv *server) gone(err error) {
 	}
 	srv.conn.Close()
 	switch {
-	case srv.chore == choreReset:
+	case srv.chore == choreReset, srv.chore == choreClean:
 		srv.discard(pool.ReasonBroken)
 	case srv.session != nil:
 		srv.session.lost(srv.dead)
@@ -220,15 +227,20 @@ func (srv *server) readAlone(b []byte, accept func(h wire.Header, body []byte) b
 // startChore sends a query of ours to a server that is out of any
 // conversation, and waits for the end of its answer.
 func (srv *server) startChore(c chore, sql string) {
-	srv.chore, srv.choreFailed, srv.choreReady = c, false, false
 	if sql == emptyQuery {
 		sql = ""
 	}
+	srv.startChoreWith(c, wire.AppendQuery(srv.w.toServer[:0], sql))
+}
+
+// startChoreWith is startChore for a Query message.
+func (srv *server) startChoreWith(c chore, query []byte) {
+	srv.chore, srv.choreFailed, srv.choreReady = c, false, false
 	limit := srv.proxy.Config().ServerConnectTimeout
 	if limit > 0 {
 		srv.w.Arm(&srv.timer, srv.w.Now()+limit)
 	}
-	srv.conn.Send(wire.AppendQuery(srv.w.toServer[:0], sql))
+	srv.conn.Send(query)
 }
 
 // choreBytes reads the answer to startChore.
@@ -265,11 +277,17 @@ func (srv *server) choreDone() {
 	case c == choreCheck:
 		srv.session.checked(!srv.choreFailed)
 	case srv.choreFailed:
-		srv.proxy.log.Warn("closing server connection: server_reset_query failed", "server", srv.address(), "database", srv.route.database)
+		what := "server_reset_query"
+		if c == choreClean {
+			what = "freeing it of a client's session state"
+		}
+		srv.proxy.log.Warn("closing server connection: "+what+" failed", "server", srv.address(), "database", srv.route.database)
 		srv.discard(pool.ReasonUnclean)
+	case c == choreClean:
+		srv.giveBack(upkeep{})
 	default:
 		srv.wasReset()
-		srv.giveBack(false)
+		srv.giveBack(upkeep{})
 	}
 }
 
@@ -292,16 +310,18 @@ func (srv *server) paramsReset() {
 }
 
 // giveBack ends the lease of a server that no session holds any more, once no
-// cancel request is under way to it and it has been reset if it needs to be.
-func (srv *server) giveBack(needsReset bool) {
+// cancel request is under way to it and what has to be done with it is done.
+func (srv *server) giveBack(todo upkeep) {
 	query := srv.proxy.Config().ServerResetQuery
 	switch {
 	case srv.doubt || srv.dead != "":
 		srv.discard(pool.ReasonUnclean)
 	case srv.cancels > 0:
-		srv.parked, srv.parkedReset = true, needsReset
-	case needsReset && query != "" && !srv.lease.CloseNeeded():
+		srv.parked, srv.parkedFor = true, todo
+	case todo.reset && query != "" && !srv.lease.CloseNeeded():
 		srv.startChore(choreReset, query)
+	case todo.clean != 0:
+		srv.clean(todo.clean)
 	default:
 		lease := srv.lease
 		srv.lease = pool.Lease[*server]{}
@@ -311,7 +331,29 @@ func (srv *server) giveBack(needsReset bool) {
 
 func (srv *server) unpark() {
 	srv.parked = false
-	srv.giveBack(srv.parkedReset)
+	srv.giveBack(srv.parkedFor)
+}
+
+// clean frees the server of what a client has left there: of just that, if it
+// is known, or else of everything. What only the end of the session frees it
+// of ends it.
+func (srv *server) clean(h state.Holdings) {
+	if h&(state.HoldsUnknown|state.HoldsParameters) != 0 && h&(state.HoldsLibraries|state.HoldsConnections) == 0 {
+		h = state.HoldsAnything
+	}
+	query, ok := state.AppendClean(srv.w.toServer[:0], h)
+	if !ok || srv.lease.CloseNeeded() {
+		srv.discard(pool.ReasonUnclean)
+		return
+	}
+	switch {
+	case h == state.HoldsAnything:
+		srv.wasReset()
+	case h&state.HoldsStatements != 0 && srv.cache != nil:
+		srv.cache.Clear()
+	}
+	srv.startChoreWith(choreClean, query)
+	srv.w.toServer = reuse(query)
 }
 
 // discard ends the lease and the server.
@@ -380,7 +422,7 @@ func (m *migration) Run(*reactor.Loop) {
 func (m *migration) arrive() {
 	if m.session.state == stateClosed {
 		m.server.attach()
-		m.server.giveBack(false)
+		m.server.giveBack(upkeep{})
 		return
 	}
 	m.session.adopt(m.server.lease)

@@ -46,8 +46,16 @@ type session struct {
 	names    statements
 	unnamed  unnamed
 	params   *state.Params
-	untried  *untried // what params were asked for with, until a server has granted them
+	startup  *state.Params     // what the client asked for when it logged in
+	rules    *rules            // for what it leaves behind
+	residue  *residue          // what it has left behind; nil for most
+	named    map[string]*deeds // of its prepared statements that leave something; nil for most
+	bound    *deeds            // of the portal that was bound last
+	untried  *untried          // what params were asked for with, until a server has granted them
 	timer    reactor.Timer
+
+	dialectOf *state.Params // what reading was made of
+	reading   state.Dialect // how its texts are read
 
 	since       time.Duration // when the state began
 	queryStart  time.Duration // when the server began to work for the client
@@ -258,7 +266,8 @@ func (s *session) close() {
 	s.exchange.end()
 	s.names.names.Clear()
 	s.unnamed.forget()
-	s.params = nil
+	s.unpinned(s.residue)
+	s.params, s.startup, s.residue, s.named, s.bound = nil, nil, nil, nil, nil
 }
 
 // Deliver implements pool.Waiter, on any goroutine.

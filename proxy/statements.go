@@ -59,6 +59,7 @@ const (
 	refuseDuplicate refusal = iota + 1 // 42P05
 	refuseUnknown                      // 26000
 	refuseTooMany                      // max_client_prepared_statements
+	refuseState                        // a policy on what statements leave behind
 )
 
 // parse decides on a Parse message, given its whole body.
@@ -113,6 +114,14 @@ func (x *exchange) doom(dst []byte, k kind, r refusal, name []byte) []byte {
 	x.batch = true
 	x.push(pending{kind: k, treatment: substitute, refusal: r, name: string(significant(name))})
 	return appendDescribe(dst, x.statements.reserved+"_0") // numbers begin at 1
+}
+
+// doomQuery does the same for a Query that a policy refuses; setting is its
+// name. What is sent is no SQL, so the server refuses it in every state.
+func (x *exchange) doomQuery(dst []byte, setting string) []byte {
+	x.batch = false
+	x.push(pending{kind: kindQuery, treatment: substitute, refusal: refuseState, name: setting})
+	return wire.AppendQuery(dst, "carpool refuses a statement: "+setting)
 }
 
 func appendDescribe(dst []byte, statement string) []byte {

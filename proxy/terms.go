@@ -42,6 +42,7 @@ type terms struct {
 	forced    bool            // by the configuration, whoever the client is
 	dest      *destination
 	queryWait time.Duration
+	rules     *rules
 	cacheSize int // prepared statements kept on each server that translates
 	pool      poolTerms
 }
@@ -92,6 +93,7 @@ func (p *Proxy) termsLocked(n *settings, d *config.Database, user string, before
 		user:      user,
 		forced:    d.User != "",
 		queryWait: l.QueryWaitTimeout,
+		rules:     rulesOf(&l),
 		cacheSize: n.MaxPreparedStatements,
 		pool: poolTerms{
 			size: l.PoolSize, minSize: l.MinPoolSize, reserveSize: l.ReservePoolSize, maxDials: n.MaxDials,

@@ -46,9 +46,11 @@ func (s *session) deadline(l *timeLimits) time.Duration {
 			return after(s.since, l.clientIdle)
 		}
 	case stateActive:
+		at := s.pinDeadline()
 		if l != nil {
-			return s.activeDeadline(l)
+			at = earlier(at, s.activeDeadline(l))
 		}
+		return at
 	case stateFarewell:
 		return s.farewellEnd
 	case stateMigrating, stateChecking, statePriming:
@@ -102,6 +104,11 @@ func (s *session) timeUp() {
 	case stateIdle:
 		s.reject(clientIdleTimedOut(l.clientIdle))
 	case stateActive:
+		if at := s.pinDeadline(); at != 0 && at <= now {
+			s.pinLasts()
+			s.rearm()
+			return
+		}
 		s.activeTimeUp(now, l)
 	case stateFarewell:
 		s.farewellTimeUp()

@@ -21,6 +21,8 @@ type unnamed struct {
 	statement *prepared.Statement
 	// here: the server at hand has the client's unnamed statement, or none.
 	here bool
+	// deeds are what it leaves behind when it is executed.
+	deeds *deeds
 }
 
 // forget gives up the statement that was prepared.
@@ -35,7 +37,7 @@ func (u *unnamed) forget() {
 // or none.
 func (u *unnamed) replaced() {
 	u.forget()
-	u.here = true
+	u.here, u.deeds = true, nil
 }
 
 // unnamedParse: a Parse without a name goes through as it is. It is remembered
@@ -46,10 +48,21 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 	if !whole && h.Size() <= maxInPlace {
 		return false
 	}
+	var d *deeds
+	if !s.rules.blind {
+		if !whole && h.Body <= maxRead {
+			return s.beginCollecting(p, h)
+		}
+		var refused string
+		if d, refused = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); refused != "" {
+			return s.refuseParse(p, h, refused)
+		}
+	}
 	v := s.exchange.client(wire.Parse)
 	if v == forward {
 		s.unnamed.replaced()
-		if whole && h.Size() <= maxInPlace && !bindFollows(rest[h.Size():]) {
+		s.unnamed.deeds = d
+		if s.exchange.statements != nil && whole && h.Size() <= maxInPlace && !bindFollows(rest[h.Size():]) {
 			if _, statement, ok := wire.ParseStatement(rest[wire.HeaderLen:h.Size()]); ok {
 				s.unnamed.statement = s.names.intern(statement)
 			}

@@ -121,7 +121,7 @@ func (s *session) welcomeFrom(srv *server) {
 	if !s.private {
 		srv := s.unlink()
 		s.welcomeAs(srv.welcome)
-		srv.giveBack(false)
+		srv.giveBack(upkeep{})
 		s.client.Resume()
 		return
 	}

@@ -1,6 +1,9 @@
 package proxy
 
-import "carpool/proxy/reactor"
+import (
+	"carpool/proxy/reactor"
+	"carpool/proxy/state"
+)
 
 // scratchSize is the size a worker's scratch buffers start with, in bytes.
 const scratchSize = 16 << 10
@@ -13,6 +16,13 @@ type worker struct {
 	// passed on as they came.
 	toServer []byte
 	toClient []byte
+	// classifier reads the texts of clients; effects is where what matters of
+	// one is put together, question what a server is asked.
+	classifier state.Classifier
+	effects    []state.Effect
+	question   state.Question
+	// transactions counts those that may be looked into whatever they say.
+	transactions int
 	// first is the head of the list of sessions on this loop.
 	first *session
 	count int

@@ -169,6 +169,9 @@ const (
 
 	// HoldsAnything is all of them.
 	HoldsAnything Holdings = 1<<iota - 1
+	// HoldsUnknown is what has no name: it may be anything, and nobody can ask
+	// for it.
+	HoldsUnknown = HoldsAnything + 1
 )
 
 // Makes is the state that the effect may leave in its session after the end of

@@ -114,6 +114,9 @@ func equalFold(a string, b []byte) bool {
 	return true
 }
 
+// Nameable reports whether name can be the name of a parameter in a set.
+func Nameable(name string) bool { return validName(name) }
+
 // maxNameLen is the longest name of a parameter, in bytes. Postgres has no such
 // limit for custom parameters; none that exists comes near it.
 const maxNameLen = 128

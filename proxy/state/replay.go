@@ -30,20 +30,58 @@ func AppendReplay(dst []byte, server, client *Params) []byte {
 	}
 	start := len(dst)
 	dst, mark := wire.Begin(dst, wire.Query)
+	changes := !sameIdentity(server, client)
+	dst = appendIdentity(dst, server, true)
 	empty := len(dst)
 	dst = appendResets(dst, server, client)
 	dst = appendSets(dst, server, client)
-	if len(dst) == empty {
+	if len(dst) == empty && !changes {
 		return dst[:start]
 	}
+	dst = appendIdentity(dst, client, false)
 	return wire.Finish(append(dst, 0), mark)
+}
+
+// identity are the parameters that decide what a session may set. They are
+// given up before anything else is set and taken on after it, the role last,
+// since setting session_authorization gives it up.
+var identity = [...]string{"session_authorization", "role"}
+
+func isIdentity(name string) bool {
+	return compareFold(name, identity[0]) == 0 || compareFold(name, identity[1]) == 0
+}
+
+func sameIdentity(a, b *Params) bool {
+	for _, name := range identity {
+		x, inA := a.Value(name)
+		y, inB := b.Value(name)
+		if inA != inB || x != y {
+			return false
+		}
+	}
+	return true
+}
+
+// appendIdentity resets what p has of it, or sets it.
+func appendIdentity(dst []byte, p *Params, reset bool) []byte {
+	for _, name := range identity {
+		at, ok := p.find(name)
+		switch {
+		case !ok:
+		case reset:
+			dst = append(appendName(append(dst, "RESET "...), name), ';')
+		default:
+			dst = appendSet(dst, nil, &p.list[at])
+		}
+	}
+	return dst
 }
 
 // appendResets resets what server has and client hasn't.
 func appendResets(dst []byte, server, client *Params) []byte {
 	for i := range server.Len() {
 		name := server.list[i].name
-		if _, ok := client.find(name); !ok {
+		if _, ok := client.find(name); !ok && !isIdentity(name) {
 			dst = append(dst, "RESET "...)
 			dst = append(appendName(dst, name), ';')
 		}
@@ -60,7 +98,7 @@ func appendSets(dst []byte, server, client *Params) []byte {
 		dst = appendSet(dst, server, &client.list[at])
 	}
 	for i := range client.Len() {
-		if p := &client.list[i]; compareFold(p.name, first) != 0 {
+		if p := &client.list[i]; compareFold(p.name, first) != 0 && !isIdentity(p.name) {
 			dst = appendSet(dst, server, p)
 		}
 	}

@@ -8,6 +8,7 @@ type Report struct {
 	Message  string
 	Detail   string
 	Hint     string
+	Where    string // what a server was doing: the function it was in
 }
 
 // MaxReport is the number of bytes of an error or notice that are looked at;
@@ -76,6 +77,8 @@ func ParseReport(body []byte) Report {
 			r.Detail = string(s)
 		case 'H':
 			r.Hint = string(s)
+		case 'W':
+			r.Where = string(s)
 		}
 	}
 	if r.Severity == "" {

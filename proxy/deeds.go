@@ -1,0 +1,233 @@
+package proxy
+
+import (
+	"bytes"
+
+	"carpool/proxy/state"
+	"carpool/proxy/wire"
+)
+
+// What a client's statements may leave behind in the session of a server. In
+// transaction mode the text of every Query and Parse is read; nearly all leave
+// nothing, and for these nothing more is done.
+
+// deeds are what one text may leave behind. They are noted with the answers
+// that are owed to it: what wasn't executed has left nothing.
+type deeds struct {
+	effects []state.Effect
+	text    []byte // what they are parts of; only for its excerpts
+	dialect state.Dialect
+	// lone: the text is a statement and a transaction of its own.
+	lone bool
+	// large: the text is too long to be read, and may do anything that can be
+	// asked for.
+	large bool
+	// potential is what a statement will leave behind that an SQL PREPARE among
+	// the effects prepares, when it is executed.
+	potential state.Holdings
+	// completed counts the statements of a Query that have been executed.
+	completed int
+}
+
+// maxDeedText is how much of a text is kept for excerpts, in bytes.
+const maxDeedText = 4 << 10
+
+// maxRead is the longest message whose text is read, in bytes: reading takes a
+// loop about a nanosecond a byte. What is longer may do anything.
+const maxRead = 256 << 10
+
+// readText is read for texts of any length.
+func (s *session) readText(text []byte) (d *deeds, refused string) {
+	if len(text) > maxRead {
+		return tooLarge(), ""
+	}
+	return s.read(text)
+}
+
+// read says what a text, without the zero at its end, may leave behind; nil is
+// nothing. If a policy refuses it, refused is the setting's name.
+func (s *session) read(text []byte) (d *deeds, refused string) {
+	dialect := s.dialect()
+	effects := s.w.classifier.Classify(text, dialect)
+	kept := s.w.effects[:0]
+	for i := range effects {
+		e := &effects[i]
+		if refused = s.rules.refusal(e); refused != "" {
+			return nil, refused
+		}
+		if s.matters(e) {
+			kept = append(kept, *e)
+		}
+	}
+	s.w.effects = kept[:0]
+	if len(kept) == 0 {
+		return nil, ""
+	}
+	d = &deeds{
+		effects: state.CloneEffects(nil, kept), dialect: dialect,
+		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
+		lone: s.w.classifier.Statements() == 1,
+	}
+	clear(kept)
+	for i := range d.effects {
+		if e := &d.effects[i]; e.Kind == state.KindPrepare {
+			for _, inner := range s.w.classifier.Classify(e.Value, dialect) {
+				d.potential |= made(&inner)
+			}
+			e.Value = nil
+		}
+	}
+	return d, ""
+}
+
+// matters reports whether an effect leaves anything behind that isn't ignored,
+// or takes something away.
+func (s *session) matters(e *state.Effect) bool {
+	if e.Kind == state.KindChangeSchema && s.createsTemporary() {
+		e.Kind = state.KindCreateTemporary
+	}
+	return made(e)&^s.rules.ignored != 0 || e.Ends()&^s.rules.ignored != 0 || e.Kind == state.KindExecute
+}
+
+// createsTemporary reports whether what the client creates is temporary
+// because of its search_path.
+func (s *session) createsTemporary() bool {
+	path, ok := s.params.Value("search_path")
+	return ok && state.TemporaryFirst([]byte(path))
+}
+
+// made is what an effect may leave behind. What isn't known may be anything
+// that can be asked for, and something that can't.
+func made(e *state.Effect) state.Holdings {
+	m := e.Makes()
+	if m == state.HoldsAnything {
+		return state.Askable() | state.HoldsUnknown
+	}
+	return m
+}
+
+// dialect is how the client's texts are read.
+func (s *session) dialect() state.Dialect {
+	if s.dialectOf != s.params || s.params == nil {
+		s.dialectOf = s.params
+		encoding, known := s.params.Value("client_encoding")
+		s.reading = state.Dialect{Encoding: state.EncodingOf(encoding)}
+		if !known {
+			s.reading.Encoding = state.EncodingUnknown
+		}
+		if value, _ := s.params.Value("standard_conforming_strings"); value == "off" {
+			s.reading.Strings = state.StringsEscape
+		}
+	}
+	return s.reading
+}
+
+// tooLarge are the deeds of a text that is too long to be read.
+func tooLarge() *deeds { return &deeds{large: true} }
+
+// clientQuery: the text of a Query is read before it is passed on.
+func (s *session) clientQuery(p *splice, h wire.Header) bool {
+	var d *deeds
+	if !s.rules.blind && h.Body > 0 {
+		rest := p.rest()
+		switch {
+		case len(rest) >= h.Size():
+			var refused string
+			if d, refused = s.readText(rest[wire.HeaderLen : h.Size()-1]); refused != "" {
+				return s.refuseQuery(p, h, refused)
+			}
+		case h.Size() <= maxInPlace:
+			return false
+		case h.Body <= maxRead:
+			return s.beginCollecting(p, h)
+		default:
+			d = tooLarge()
+		}
+	}
+	if d != nil {
+		d.lone = d.lone && s.exchange.undisturbed()
+	}
+	v := s.exchange.client(wire.Query)
+	if v == forward {
+		s.unnamed.replaced() // it drops the statement without a name
+		s.exchange.attach(d)
+	}
+	return s.apply(p, h, v, nil)
+}
+
+// refuseQuery has the server refuse a Query in the client's place.
+func (s *session) refuseQuery(p *splice, h wire.Header, setting string) bool {
+	x := &s.exchange
+	switch {
+	case x.full():
+		return s.apply(p, h, hold, nil)
+	case x.skipping:
+		return s.apply(p, h, drop, nil)
+	}
+	s.unnamed.replaced()
+	return s.apply(p, h, replace, x.doomQuery(p.insert(), setting))
+}
+
+// readParse reads the text in a Parse, of whose body there is at least the
+// beginning.
+func (s *session) readParse(body []byte, h wire.Header) (d *deeds, refused string) {
+	if len(body) < h.Body {
+		return tooLarge(), ""
+	}
+	_, rest, ok := wire.ParseStatement(body)
+	if !ok {
+		return nil, "" // the server will say so
+	}
+	text, _, _ := bytes.Cut(rest, []byte{0})
+	return s.readText(text)
+}
+
+// readNamed reads the text in a Parse with a name, given its whole body. done
+// is for one that a policy refuses.
+func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more bool) {
+	name, _, ok := wire.ParseStatement(body)
+	if s.rules.blind || !ok || s.exchange.full() || s.exchange.skipping {
+		return false, false
+	}
+	if _, taken := s.names.names.Lookup(name); taken {
+		return false, false
+	}
+	d, refused := s.readParse(body, h)
+	if refused != "" {
+		return true, s.refuseParse(p, h, refused)
+	}
+	key := string(significant(name))
+	if d == nil {
+		delete(s.named, key)
+		return false, false
+	}
+	if s.named == nil {
+		s.named = make(map[string]*deeds)
+	}
+	if len(s.named) < int(s.proxy.translation.maxNames.Load()) || s.named[key] != nil {
+		s.named[key] = d
+	}
+	return false, false
+}
+
+// refuseParse has the server refuse a Parse in the client's place.
+func (s *session) refuseParse(p *splice, h wire.Header, setting string) bool {
+	x := &s.exchange
+	switch {
+	case x.full():
+		return s.apply(p, h, hold, nil)
+	case x.skipping:
+		return s.apply(p, h, drop, nil)
+	}
+	return s.apply(p, h, replace, x.doom(p.insert(), kindParse, refuseState, []byte(setting)))
+}
+
+// bind notes what the portal that is bound leaves behind, with the verdict on
+// its Bind, which it returns.
+func (s *session) bind(v verdict, d *deeds) verdict {
+	if v == forward || v == replace {
+		s.bound = d
+		s.exchange.attach(d)
+	}
+	return v
+}

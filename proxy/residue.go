@@ -1,0 +1,189 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"carpool/config"
+	"carpool/proxy/state"
+)
+
+// residue is what a client has left in the session of the server it holds, or
+// may have left: a pure record, without a socket or a clock. Most clients never
+// have one.
+//
+// The texts of statements say what to ask about, and the server says what is:
+// at the end of a transaction that gave cause it is asked (an audit), whatever
+// was rolled back by then and whatever functions did. Of what nobody can ask
+// about, the text has the last word.
+type residue struct {
+	// What may have happened since the last audit.
+	makes state.Holdings
+	ends  state.Holdings
+	names []string // parameters that may have changed, as they were written
+	all   bool     // any parameter may have
+	reset bool     // parameters may be back at what the server starts with
+
+	// pins is why the client keeps its server.
+	pins state.Holdings
+	// causes are the first words of the statements that pinned, since when.
+	causes [config.StateKinds]string
+	since  time.Duration
+	told   state.Holdings // the pins that SHOW PINS knows of
+	shown  bool           // SHOW PINS has the client
+	logged bool           // that it lasts
+
+	// potential is what statements leave behind when they are executed that were
+	// prepared by SQL.
+	potential state.Holdings
+
+	// restore are parameters that a RESET in the present transaction has taken to
+	// the server's default instead of the client's own.
+	restore []string
+
+	asked    state.Holdings  // in the last audit
+	findings *state.Findings // while it is under way
+	attempts int             // audits in a row that failed
+	waiting  bool            // the client waits for the answer
+}
+
+// suspects reports whether there is anything to be asked about.
+func (r *residue) suspects() bool { return r.makes != 0 || r.ends&r.pins != 0 }
+
+// may notes that an effect may have taken place, by a statement with the given
+// first words.
+func (r *residue) may(e *state.Effect, m state.Holdings, excerpt func() string) {
+	r.makes |= m & state.Askable()
+	r.ends |= e.Ends()
+	switch {
+	case m&state.HoldsParameters == 0:
+	case e.Kind == state.KindSet, e.Kind == state.KindReset:
+		r.touch(e)
+	default:
+		r.all = true
+	}
+	if blind := m &^ state.Askable(); blind != 0 {
+		r.pin(blind, excerpt)
+	}
+	for kind := range kindsIn(m & state.Askable() &^ r.pins) {
+		if r.causes[kind] == "" {
+			r.causes[kind] = excerpt()
+		}
+	}
+}
+
+// touch notes that a parameter may have changed.
+func (r *residue) touch(e *state.Effect) {
+	name := string(e.Name)
+	switch {
+	case name == "" || !state.Nameable(name):
+		r.all = true
+	case !r.touched(name):
+		if len(r.names) == state.MaxParams {
+			r.all = true
+			return
+		}
+		r.names = append(r.names, name)
+	}
+	if name == "session_authorization" && !r.touched("role") {
+		r.names = append(r.names, "role") // it resets the role
+	}
+	r.reset = r.reset || e.Kind == state.KindReset
+}
+
+// touched reports whether a parameter is one of those that may have changed.
+func (r *residue) touched(name string) bool {
+	return slices.ContainsFunc(r.names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// did notes that a statement with an effect has been executed, behind may.
+func (r *residue) did(e *state.Effect) {
+	switch e.Kind {
+	case state.KindDiscardAll:
+		r.unpin(state.HoldsSequences | state.HoldsUnknown)
+		r.reset, r.all = true, true
+	case state.KindDiscardSequences:
+		r.unpin(state.HoldsSequences)
+	case state.KindResetAll:
+		r.reset = true
+	}
+}
+
+// pin notes that the client must keep its server.
+func (r *residue) pin(h state.Holdings, excerpt func() string) {
+	for kind := range kindsIn(h &^ r.pins) {
+		r.causes[kind] = excerpt()
+	}
+	r.pins |= h
+}
+
+func (r *residue) unpin(h state.Holdings) {
+	for kind := range kindsIn(h) {
+		r.causes[kind] = ""
+	}
+	r.pins &^= h
+}
+
+// question is what the server is to be asked; false if there is nothing.
+// reported are parameters whose values servers report anyway.
+func (r *residue) question(q *state.Question, reported, client *state.Params) bool {
+	q.Holds = r.makes | r.ends&r.pins&state.Askable()
+	q.All = r.all
+	q.Names = q.Names[:0]
+	if q.Holds&state.HoldsParameters != 0 {
+		for _, name := range r.names {
+			if _, known := reported.Value(name); !known {
+				q.Names = append(q.Names, name)
+			}
+		}
+		if r.all {
+			for p := range client.All() {
+				if _, known := reported.Value(p.Name); !known && !slices.Contains(q.Names, p.Name) {
+					q.Names = append(q.Names, p.Name)
+				}
+			}
+		}
+		if len(q.Names) == 0 && !q.All {
+			q.Holds &^= state.HoldsParameters
+		}
+	}
+	return q.Holds != 0
+}
+
+// cause is the first words of a statement that pinned.
+func (r *residue) cause() string {
+	for kind := range kindsIn(r.pins) {
+		if r.causes[kind] != "" {
+			return r.causes[kind]
+		}
+	}
+	return ""
+}
+
+// settled notes the answer to a question: of what was asked about, held is
+// there. Parameters are recorded by the caller.
+func (r *residue) settled(asked, held state.Holdings) {
+	const pinning = state.HoldsAnything &^ state.HoldsParameters
+	gone := asked &^ held & pinning
+	r.pins &^= gone
+	r.pins |= held & pinning
+	for kind := range kindsIn((asked | r.makes) &^ r.pins) {
+		r.causes[kind] = ""
+	}
+	r.forgetSuspicion()
+}
+
+// forgetSuspicion: what there was to be asked about is settled.
+func (r *residue) forgetSuspicion() {
+	r.makes, r.ends, r.names, r.all, r.reset = 0, 0, r.names[:0], false, false
+	r.restore, r.findings, r.attempts = r.restore[:0], nil, 0
+}
+
+// remains is what a server has to be freed of when the client is gone.
+func (r *residue) remains() state.Holdings {
+	if r == nil {
+		return 0
+	}
+	return r.pins | r.makes
+}

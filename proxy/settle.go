@@ -1,0 +1,327 @@
+package proxy
+
+import (
+	"carpool/proxy/state"
+	"carpool/proxy/wire"
+)
+
+// What becomes of the server at the end of a transaction: it goes back to the
+// pool at once, or the client's residue on it is looked into first.
+//
+//	idle -> (asked -> audited) -> released, or kept: pinned
+
+// settle is called when the server owes nothing and is outside a transaction.
+func (s *session) settle() {
+	r := s.residue
+	if r == nil {
+		if !s.sampled() {
+			s.release()
+			return
+		}
+		r = s.remember()
+		r.makes, r.all = state.Askable()&^s.rules.ignored, true
+	}
+	if r.suspects() {
+		if s.ask(r) {
+			return
+		}
+	}
+	s.restoreReported(r)
+	r.forgetSuspicion()
+	if r.pins != 0 {
+		s.keepPinned(r)
+		return
+	}
+	s.unpinned(r)
+	if r.potential == 0 {
+		s.residue = nil
+	}
+	s.release()
+}
+
+// remember returns the client's residue, of which there may be none yet.
+func (s *session) remember() *residue {
+	if s.residue == nil {
+		s.residue = &residue{}
+	}
+	return s.residue
+}
+
+// sampled reports whether it is this transaction's turn to be looked into,
+// whatever its statements say.
+func (s *session) sampled() bool {
+	if s.rules.every == 0 {
+		return false
+	}
+	s.w.transactions++
+	return s.w.transactions%s.rules.every == 0
+}
+
+// ask asks the server what the client has left in its session, unless there is
+// nothing to be asked about. The client has its answers and doesn't wait; what
+// it sends meanwhile goes to the same server.
+func (s *session) ask(r *residue) bool {
+	q := &s.w.question
+	if !r.question(q, s.server.base, s.params) {
+		return false
+	}
+	r.asked, r.findings = q.Holds, &state.Findings{}
+	s.exchange.ask(errandAudit)
+	out := state.AppendAudit(s.w.toServer[:0], q)
+	s.server.conn.Send(out)
+	s.w.toServer = reuse(out)
+	s.route.count(s.w).audits.Add(1)
+	if len(r.restore) > 0 {
+		r.waiting = true // what comes next mustn't run with the server's default
+		s.client.Pause()
+	}
+	return true
+}
+
+// noteFinding takes a row of the answer to ask.
+func (s *session) noteFinding(body []byte) {
+	if r := s.residue; r == nil || r.findings == nil || body == nil || !r.findings.Row(body) {
+		s.exchange.doubt = true // it was asked for something else
+	}
+}
+
+// audited goes on when the server has answered all of ask's question.
+func (s *session) audited() {
+	r := s.residue
+	if r.waiting {
+		r.waiting = false
+		s.client.Resume()
+	}
+	if r.findings == nil {
+		return // it failed, and is asked again
+	}
+	s.learn(r)
+	before := r.pins
+	r.settled(r.asked, r.findings.Held())
+	if new := r.pins &^ before; new != 0 {
+		s.proxy.hazards.found(s, new, r)
+	}
+	r.forgetSuspicion()
+}
+
+// maxAudits is how often the same question is asked.
+const maxAudits = 3
+
+// auditFailed: the server didn't say. A cancel request of the client's may have
+// hit the question instead of the statement before it, so it is asked again.
+func (s *session) auditFailed(report wire.Report) {
+	r := s.residue
+	r.findings = nil
+	if r.attempts++; r.attempts < maxAudits {
+		return
+	}
+	s.log().Warn("the server doesn't say what a client has left in its session, which keeps it", "error", report.Message)
+	r.forgetSuspicion()
+	r.pin(state.HoldsUnknown, func() string { return "session_audit: " + report.Message })
+}
+
+// learn records what parameters are now, as the server has said.
+func (s *session) learn(r *residue) {
+	srv := s.server
+	client, server, ok := s.params, srv.params, true
+	if r.findings != nil {
+		for setting := range r.findings.Settings() {
+			if !setting.Explicit {
+				client, server = s.defaulted(client, setting.Name), s.proxy.params.Without(server, setting.Name)
+				continue
+			}
+			var a, b bool
+			client, a = s.proxy.params.With(client, setting.Name, setting.Value)
+			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
+			ok = ok && a && b
+		}
+	}
+	if !ok {
+		r.pin(state.HoldsParameters, func() string { return "more parameters than can be remembered" })
+	}
+	srv.params = server
+	s.setParams(client)
+	s.restoreReported(r)
+}
+
+// defaulted is client with the parameter name as the client began with it.
+func (s *session) defaulted(client *state.Params, name string) *state.Params {
+	if value, own := s.startup.Value(name); own {
+		if next, ok := s.proxy.params.With(client, name, value); ok {
+			return next
+		}
+	}
+	return s.proxy.params.Without(client, name)
+}
+
+// restoreReported: a RESET takes parameters to what the server began with. What
+// the client had asked for when it logged in has to come back, and it is told.
+func (s *session) restoreReported(r *residue) {
+	if !r.reset {
+		return
+	}
+	srv := s.server
+	for p := range s.startup.All() {
+		standard, reported := srv.base.Value(p.Name)
+		now, _ := srv.params.Value(p.Name)
+		if !reported || now != standard || now == p.Value || !(r.all || r.touched(p.Name)) {
+			continue
+		}
+		if next, ok := s.proxy.params.With(s.params, p.Name, p.Value); ok {
+			s.setParams(next)
+			s.client.Send(wire.AppendParameterStatus(nil, p.Name, p.Value))
+		}
+	}
+}
+
+func (s *session) setParams(p *state.Params) {
+	s.params = p
+	s.names.params = p
+}
+
+// executed: a statement among deeds has been executed. This is told once for
+// each statement of a Query, and once for each Execute.
+func (s *session) executed(d *deeds) {
+	r := s.remember()
+	if d.large {
+		r.makes, r.all = state.Askable()&^s.rules.ignored, true
+		return
+	}
+	r.potential |= d.potential
+	for i := range d.effects {
+		e := &d.effects[i]
+		if e.Statement != d.completed {
+			continue
+		}
+		if !d.lone || !s.applied(e) {
+			s.may(d, e)
+			r.did(e)
+			s.restoreLater(r, e)
+		}
+	}
+	d.completed++
+}
+
+// suspected: a statement with deeds has been bound, and may be executed in
+// parts, or not at all.
+func (s *session) suspected(d *deeds) {
+	if d.large {
+		s.executed(d)
+		return
+	}
+	for i := range d.effects {
+		s.may(d, &d.effects[i])
+	}
+}
+
+// syntaxError is the SQLSTATE of a text that the server couldn't read: it reads
+// all of it before it does anything. In a function the same code may mean
+// something else.
+const syntaxError = "42601"
+
+// failed: a statement among deeds has ended with an error. Some effects stay.
+func (s *session) failed(d *deeds, report *wire.Report) {
+	switch {
+	case report.Code == syntaxError && report.Where == "":
+		return // nothing of it was executed
+	case d.large:
+		s.executed(d)
+		return
+	}
+	for i := range d.effects {
+		e := &d.effects[i]
+		if e.Statement >= d.completed && e.Lasts() {
+			s.may(d, e)
+		}
+	}
+}
+
+// may notes an effect of a statement that was, or may have been, executed.
+func (s *session) may(d *deeds, e *state.Effect) {
+	r := s.remember()
+	m := made(e)
+	if e.Kind == state.KindExecute {
+		m = r.potential
+	}
+	if e.Kind == state.KindUnsure && !s.rules.suspicious {
+		m &^= state.Askable()
+	}
+	before := r.pins
+	r.may(e, m&^s.rules.ignored, func() string { return state.Excerpt(d.text, e.Start, e.End, d.dialect) })
+	if new := r.pins &^ before; new != 0 {
+		s.proxy.hazards.found(s, new, r)
+	}
+}
+
+// applied records an effect on parameters that took place in a transaction of
+// its own, where nothing needs to be asked; false if it isn't one.
+func (s *session) applied(e *state.Effect) bool {
+	srv := s.server
+	switch e.Kind {
+	case state.KindDiscardAll:
+		s.setParams(s.overlay(srv.base, s.startup))
+		return false // there is more to it
+	case state.KindSet, state.KindReset:
+	default:
+		return false
+	}
+	name := string(e.Name)
+	if !e.Exact || e.Bound != [3]uint16{} || !state.Nameable(name) {
+		return false
+	}
+	if _, reported := srv.base.Value(name); reported {
+		_, own := s.startup.Value(name)
+		return e.Kind == state.KindSet || !own
+	}
+	if name == "session_authorization" || name == "role" {
+		return false
+	}
+	if e.Kind == state.KindReset {
+		srv.params = s.proxy.params.Without(srv.params, name)
+		s.setParams(s.defaulted(s.params, name))
+		return true
+	}
+	client, a := s.proxy.params.With(s.params, name, string(e.Value))
+	server, b := s.proxy.params.With(srv.params, name, string(e.Value))
+	if !a || !b {
+		return false
+	}
+	srv.params = server
+	s.setParams(client)
+	return true
+}
+
+// restoreLater notes parameters that a RESET took to the server's default, in
+// case the transaction goes on.
+func (s *session) restoreLater(r *residue, e *state.Effect) {
+	switch e.Kind {
+	case state.KindReset:
+		if _, own := s.startup.Value(string(e.Name)); own {
+			r.restore = append(r.restore, string(e.Name))
+		}
+	case state.KindResetAll:
+		for p := range s.startup.All() {
+			r.restore = append(r.restore, p.Name)
+		}
+	}
+}
+
+// restore gives the server, in the midst of a transaction, the values that the
+// client's RESETs should have led to.
+func (s *session) restore(r *residue) {
+	var wanted *state.Params
+	for _, name := range r.restore {
+		if value, own := s.startup.Value(name); own {
+			if next, ok := s.proxy.params.With(wanted, name, value); ok {
+				wanted = next
+			}
+		}
+	}
+	r.restore = r.restore[:0]
+	out := state.AppendReplay(s.w.toServer[:0], nil, wanted)
+	if len(out) > 0 {
+		s.exchange.ask(errandRestore)
+		s.server.conn.Send(out)
+	}
+	s.w.toServer = reuse(out)
+}
