@@ -198,7 +198,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, errand
 			s.exchange.doubt = true
 		case v == refused && errand == errandAudit:
 			s.auditFailed(r)
-		case v == refused && errand == errandReplay:
+		case v == refused && (errand == errandReplay || errand == errandBegin):
 			s.unprimed(r)
 		case v == refused: // the transaction has failed, and the client will hear of that
 		case r.Severity == severityFatal || r.Severity == "PANIC":

@@ -182,6 +182,9 @@ func (s *session) begin() {
 
 func (s *session) activate() {
 	s.become(stateActive)
+	if s.deferred != nil {
+		s.beginDeferred()
+	}
 	s.client.Resume()
 }
 

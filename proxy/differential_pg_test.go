@@ -224,7 +224,7 @@ func TestConversationIsTheSameAsWithoutPooler(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := startPooler(t, tt.settings)
+			p := startPooler(t, "deferred_begin = 1\n"+tt.settings)
 			compareAnswers(t, script, want, talk(t, p.address()).perform(script))
 		})
 	}
@@ -236,14 +236,14 @@ func TestConversationInSingleBytes(t *testing.T) {
 	want := directAnswers(t, script)
 	for _, mode := range []string{"session", "transaction"} {
 		t.Run("from the client/"+mode, func(t *testing.T) {
-			p := startPooler(t, "pool_mode = "+mode+"\ndefault_pool_size = 1")
+			p := startPooler(t, "deferred_begin = 1\npool_mode = "+mode+"\ndefault_pool_size = 1")
 			k := talk(t, p.address())
 			k.chunk = 1
 			compareAnswers(t, script, want, k.perform(script))
 		})
 		t.Run("from the server/"+mode, func(t *testing.T) {
 			port := trickle(t, postgres.Address())
-			p := startPooler(t, fmt.Sprintf("pool_mode = %s\ndefault_pool_size = 1\n[databases]\n* = host=127.0.0.1 port=%d", mode, port))
+			p := startPooler(t, fmt.Sprintf("deferred_begin = 1\npool_mode = %s\ndefault_pool_size = 1\n[databases]\n* = host=127.0.0.1 port=%d", mode, port))
 			compareAnswers(t, script, want, talk(t, p.address()).perform(script))
 		})
 	}

@@ -75,7 +75,7 @@ func (x *exchange) settled() bool {
 // has done what is our own, free for a new command.
 func (x *exchange) undisturbed() bool {
 	for i := x.head; i < len(x.queue); i++ {
-		if x.queue[i].errand == errandNone {
+		if e := x.queue[i].errand; e == errandNone || e == errandBegin {
 			return false
 		}
 	}

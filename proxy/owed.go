@@ -35,6 +35,7 @@ const (
 	errandNone     errand = iota
 	errandReplay          // gives the server the client's parameters
 	errandRestore         // gives it those that a RESET in the transaction has to lead to
+	errandBegin           // begins the transaction of a client that was told it had begun
 	errandAudit           // asks what the client has left behind
 	errandRollback        // ends the transaction of a client that is gone
 )

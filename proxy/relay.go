@@ -343,21 +343,23 @@ func (s *session) withoutServer(p *splice, h wire.Header) (done, more bool) {
 	case s.failing:
 		s.failing = false
 		if h.Type == wire.Query || h.Type == wire.FunctionCall {
-			s.client.Send(wire.AppendReadyForQuery(nil, wire.TxIdle))
+			s.client.Send(wire.AppendReadyForQuery(nil, s.status()))
 		} else {
 			s.skipping = h.Type != wire.Sync
 			if !s.skipping {
-				s.client.Send(wire.AppendReadyForQuery(nil, wire.TxIdle))
+				s.client.Send(wire.AppendReadyForQuery(nil, s.status()))
 			}
 		}
 	case h.Type == wire.Sync:
 		s.skipping = false
-		s.client.Send(wire.AppendReadyForQuery(nil, wire.TxIdle))
+		s.client.Send(wire.AppendReadyForQuery(nil, s.status()))
 	case s.skipping:
 	case h.Type == wire.Flush, h.Type == wire.CopyData, h.Type == wire.CopyDone, h.Type == wire.CopyFail:
 		// Outside COPY a server ignores these, too.
 	case h.Type == wire.Close && s.purpose == purposeTranslating:
 		return s.forgetStatement(p, h)
+	case h.Type == wire.Query:
+		return s.withoutServerQuery(p, h)
 	default:
 		return false, false
 	}

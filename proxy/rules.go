@@ -18,6 +18,8 @@ type rules struct {
 	suspicious bool
 	// every asks after one in so many transactions whatever the text; 0 is never.
 	every int
+	// deferBegin: a BEGIN is answered before a server has seen it.
+	deferBegin bool
 	// logAfter is how long a pin lasts before it is logged; 0 is never.
 	logAfter time.Duration
 }
@@ -73,7 +75,7 @@ func kindNames(h state.Holdings) string {
 }
 
 func rulesOf(l *config.Resolved) *rules {
-	r := &rules{suspicious: l.SessionAudit.Suspicious, every: l.SessionAudit.Every, logAfter: l.PinLogAfter}
+	r := &rules{suspicious: l.SessionAudit.Suspicious, every: l.SessionAudit.Every, logAfter: l.PinLogAfter, deferBegin: l.DeferredBegin}
 	for kind, policy := range l.State {
 		switch policy {
 		case config.PolicyIgnore:

@@ -66,7 +66,7 @@ func runSoak(t *testing.T, mode string, length time.Duration, seed uint64) {
 		pool = 64
 	}
 	s := &soak{t: t, server: server, p: startPooler(t, fmt.Sprintf(
-		"pool_mode = %s\ndefault_pool_size = %d\nserver_login_retry = 1\nmax_client_conn = 500\nevent_loops = 2\nlog_disconnections = 0\nlog_connections = 0\nlog_pooler_errors = 0\n[databases]\n* = host=%s port=%d\n",
+		"deferred_begin = 1\npool_mode = %s\ndefault_pool_size = %d\nserver_login_retry = 1\nmax_client_conn = 500\nevent_loops = 2\nlog_disconnections = 0\nlog_connections = 0\nlog_pooler_errors = 0\n[databases]\n* = host=%s port=%d\n",
 		mode, pool, server.Host(), server.Port()))}
 	ctx, stop := context.WithTimeout(context.Background(), length)
 	defer stop()

@@ -42,7 +42,11 @@ func (s *session) deadline(l *timeLimits) time.Duration {
 		}
 		return at
 	case stateIdle:
-		if l != nil {
+		switch {
+		case l == nil:
+		case s.deferred != nil:
+			return earlier(after(s.since, l.idleTransaction), after(s.xactStart, l.transaction))
+		default:
 			return after(s.since, l.clientIdle)
 		}
 	case stateActive:
@@ -102,7 +106,7 @@ func (s *session) timeUp() {
 	case stateWaiting:
 		s.waitTimeUp(now)
 	case stateIdle:
-		s.reject(clientIdleTimedOut(l.clientIdle))
+		s.idleTimeUp(now, l)
 	case stateActive:
 		if at := s.pinDeadline(); at != 0 && at <= now {
 			s.pinLasts()
@@ -131,6 +135,19 @@ func (s *session) waitTimeUp(now time.Duration) {
 	s.noticed = true
 	s.client.Send(wire.AppendNotice(nil, stillWaiting(waited)))
 	s.rearm()
+}
+
+// idleTimeUp: a client without a server was idle for too long. It may believe to
+// be in a transaction.
+func (s *session) idleTimeUp(now time.Duration, l *timeLimits) {
+	switch {
+	case s.deferred == nil:
+		s.reject(clientIdleTimedOut(l.clientIdle))
+	case l.idleTransaction > 0 && now-s.since >= l.idleTransaction:
+		s.reject(idleTransactionTimedOut(l.idleTransaction))
+	default:
+		s.reject(transactionTimedOut(l.transaction))
+	}
 }
 
 func (s *session) activeTimeUp(now time.Duration, l *timeLimits) {

@@ -30,6 +30,7 @@ var floors = map[string]int{
 	"proxy/state":    1,
 
 	"proxy/upstream": 2,
+	"proxy/notify":   2,
 
 	"proxy": 3,
 

@@ -168,7 +168,7 @@ func TestConsoleSeesWaitingClients(t *testing.T) {
 	r := startProxy(t)
 	console := r.connect("looker", "carpool")
 	for range 3 {
-		table(t, r.connect("app", "app"), "BEGIN")
+		table(t, r.connect("app", "app"), "BEGIN; SELECT 1")
 	}
 	waiting := r.connect("app", "app")
 	done := make(chan error, 1)
@@ -209,7 +209,7 @@ func TestConsoleRefuses(t *testing.T) {
 func TestShutdownFromTheConsole(t *testing.T) {
 	r := startProxy(t)
 	console, client := r.connect("boss", "pgbouncer"), r.connect("app", "app")
-	table(t, client, "BEGIN")
+	table(t, client, "BEGIN; SELECT 1")
 	table(t, console, "SHUTDOWN WAIT_FOR_CLIENTS")
 	expect(t, rowOf(t, table(t, console, "SHOW STATE"), "key", "stopping"), "value=yes")
 	expect(t, rowOf(t, table(t, console, "SHOW STATE"), "key", "active"), "value=no")

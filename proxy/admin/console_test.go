@@ -157,7 +157,7 @@ func TestColumns(t *testing.T) {
 	defer ended(t, p)
 	defer p.Shutdown(proxy.Immediate)
 	s := New(p, "carpool 1.2").Open("stats", false)
-	const text, int4, numeric = ":25 ", ":23 ", ":1700 "
+	const text, int4, int8, numeric = ":25 ", ":23 ", ":20 ", ":1700 "
 	stats := ""
 	for _, part := range []string{"total_", "avg_"} {
 		for _, name := range []string{
@@ -183,12 +183,16 @@ func TestColumns(t *testing.T) {
 		{"CONFIG", "key" + text + "value" + text + "default" + text + "changeable" + text},
 		{"STATE", "key" + text + "value" + text},
 		{"VERSION", "version" + text},
+		{"PINS", "client" + text + "database" + text + "user" + text + "application_name" + text +
+			"remote_pid" + int4 + "seconds" + int4 + "kinds" + text + "statement" + text},
+		{"HAZARDS", "kind" + text + "database" + text + "user" + text + "application_name" + text +
+			"times" + int8 + "statement" + text + "advice" + text},
 	} {
 		r := ask(t, s, "SHOW "+row.verb)
 		if got := strings.Join(r.columns, " "); got != strings.TrimSpace(row.want) {
 			t.Errorf("SHOW %s:\ngot  %s\nwant %s", row.verb, got, row.want)
 		}
-		if r.tag != "SHOW" || len(r.rows) == 0 {
+		if needsClients := row.verb == "PINS" || row.verb == "HAZARDS"; r.tag != "SHOW" || (len(r.rows) == 0) != needsClients {
 			t.Errorf("SHOW %s: tag %q, %d rows", row.verb, r.tag, len(r.rows))
 		}
 		for _, cells := range r.rows {

@@ -16,7 +16,7 @@ type show struct {
 	rows    func(*Console) [][]cell // nil: not built yet
 }
 
-// shows are all verbs of SHOW, in the order of SHOW HELP.
+// shows are all verbs of SHOW, in the order of SHOW HELP: PgBouncer's, then ours.
 var shows = [...]show{
 	{"clients", nil, nil},
 	{"servers", nil, nil},
@@ -39,6 +39,8 @@ var shows = [...]show{
 	{"dns_zones", nil, nil},
 	{"fds", nil, nil},
 	{"version", columns(typeText, "version"), (*Console).versionRows},
+	{"pins", pinColumns, (*Console).pinRows},
+	{"hazards", hazardColumns, (*Console).hazardRows},
 }
 
 func (s *session) show(dst []byte, st statement) []byte {

@@ -67,6 +67,46 @@ func TestDatabaseRow(t *testing.T) {
 	}
 }
 
+func TestPinRow(t *testing.T) {
+	p := proxy.Pin{
+		Client: "127.0.0.1:5000", Database: "app", User: "bob", Application: "shop\xff", Since: 61*time.Second + 900*time.Millisecond,
+		Kinds: []string{"temporary", "locks"}, Cause: "create temp table t", ServerPID: 1<<32 - 1,
+	}
+	if got, want := line(pinRow(&p)), "127.0.0.1:5000 app bob shop? 4294967295 61 temporary,locks create temp table t"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestHazardRow(t *testing.T) {
+	h := proxy.Hazard{Kind: config.StateLocks, Database: "app", User: "bob", Times: 1 << 40, Cause: "select pg_advisory_lock(?)"}
+	want := "locks app bob  1099511627776 select pg_advisory_lock(?) " + advice(config.StateLocks)
+	if got := line(hazardRow(&h)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Each kind has a line of advice of its own, which names the kind's setting
+// with a value that the setting takes.
+func TestAdvice(t *testing.T) {
+	given := make(map[string]config.StateKind)
+	for kind := range config.StateKinds {
+		a := advice(kind)
+		if other, ok := given[a]; ok {
+			t.Errorf("%s and %s have the same advice", kind, other)
+		}
+		given[a] = kind
+		_, rest, ok := strings.Cut(a, "state_"+kind.String()+" = ")
+		if !ok || strings.Contains(a, "\n") || len(a) > 180 {
+			t.Errorf("%s: %q", kind, a)
+			continue
+		}
+		value := rest[:strings.IndexAny(rest, " ,")]
+		if err := config.Default().Set("state_"+kind.String(), value); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 // traffic is n of everything, and n seconds of every time.
 func traffic(n int64) proxy.Traffic {
 	s := n * int64(time.Second)

@@ -14,12 +14,21 @@ import (
 // collector reads a proxy at each scrape. It implements prometheus.Collector.
 type collector struct {
 	version string
-	read    func() (proxy.State, []proxy.PoolView, int) // and the limit on clients
+	read    func() reading
+}
+
+// reading is all that a scrape reads of a proxy.
+type reading struct {
+	state      proxy.State
+	pools      []proxy.PoolView
+	pins       []proxy.Pin
+	hazards    []proxy.Hazard
+	maxClients int
 }
 
 func newCollector(p *proxy.Proxy, version string) *collector {
-	return &collector{version: version, read: func() (proxy.State, []proxy.PoolView, int) {
-		return p.State(), p.Pools(), p.Config().MaxClientConn
+	return &collector{version: version, read: func() reading {
+		return reading{p.State(), p.Pools(), p.Pins(), p.Hazards(), p.Config().MaxClientConn}
 	}}
 }
 
@@ -82,6 +91,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	out <- poolClientsDesc
 	out <- poolServersDesc
 	out <- poolClosedDesc
+	out <- pinsDesc
+	out <- sessionStateDesc
 	for i := range poolMetrics {
 		out <- poolMetrics[i].desc
 	}
@@ -89,19 +100,21 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
-	st, pools, maxClients := c.read()
+	r := c.read()
+	st := &r.state
 	send(out, buildDesc, prometheus.GaugeValue, 1, c.version, st.Poller)
-	send(out, maxClientsDesc, prometheus.GaugeValue, float64(maxClients))
+	send(out, maxClientsDesc, prometheus.GaugeValue, float64(r.maxClients))
 	for code, n := range st.Errors {
 		send(out, errorsDesc, prometheus.CounterValue, float64(n), label(code))
 	}
 	for i := range processMetrics {
 		m := &processMetrics[i]
-		send(out, m.desc, m.kind, m.value(&st))
+		send(out, m.desc, m.kind, m.value(st))
 	}
-	for i := range pools {
-		collectPool(out, &pools[i])
+	for i := range r.pools {
+		collectPool(out, &r.pools[i])
 	}
+	collectSessionState(out, r.pins, r.hazards)
 }
 
 func collectPool(out chan<- prometheus.Metric, v *proxy.PoolView) {

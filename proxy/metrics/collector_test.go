@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"carpool/config"
 	"carpool/pool"
 	"carpool/proxy"
 
@@ -17,10 +18,13 @@ import (
 // gather collects once from what read returns.
 func gather(t *testing.T, st proxy.State, pools ...proxy.PoolView) []*dto.MetricFamily {
 	t.Helper()
+	return gatherAll(t, reading{state: st, pools: pools, maxClients: 100})
+}
+
+func gatherAll(t *testing.T, r reading) []*dto.MetricFamily {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(&collector{version: "carpool 1.2", read: func() (proxy.State, []proxy.PoolView, int) {
-		return st, pools, 100
-	}})
+	registry.MustRegister(&collector{version: "carpool 1.2", read: func() reading { return r }})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +65,7 @@ func busy() proxy.PoolView {
 		Traffic: proxy.Traffic{
 			Assignments: 41, Transactions: 42, Queries: 43, Received: 44, Sent: 45, TransactionTime: 46 * second, QueryTime: 47 * second,
 			WaitTime: 48 * second, ClientParses: 49, ServerParses: 50, Binds: 51, Logins: 52,
+			Replays: 53, Audits: 54, Pins: 55,
 		},
 	}
 	v.Pool.Closed[pool.ReasonLifetime] = 7
@@ -120,6 +125,9 @@ func TestValues(t *testing.T) {
 		{"carpool_pool_server_parses_total", of, 50},
 		{"carpool_pool_binds_total", of, 51},
 		{"carpool_pool_logins_total", of, 52},
+		{"carpool_parameter_replays_total", of, 53},
+		{"carpool_audits_total", of, 54},
+		{"carpool_pins_total", of, 55},
 	} {
 		if got := value(t, families, row.name, row.labels); got != row.want {
 			t.Errorf("%s{%s} is %v, want %v", row.name, row.labels, got, row.want)
@@ -135,8 +143,52 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// pinned is what two clients keep, and what they and others once had.
+func pinned() reading {
+	return reading{
+		pins: []proxy.Pin{
+			{Database: "app", User: "bob", Application: "a", Kinds: []string{"temporary", "locks"}},
+			{Database: "app", User: "bob", Application: "b", Kinds: []string{"locks"}},
+		},
+		hazards: []proxy.Hazard{
+			{Kind: config.StateLocks, Database: "app", User: "bob", Application: "a", Times: 5},
+			{Kind: config.StateLocks, Database: "app", User: "bob", Application: "b", Times: 6},
+			{Kind: config.StateTemporary, Database: "app", User: "bob", Application: "a", Times: 1},
+			{Kind: config.StateListen, Database: "app\xff", User: "eve", Times: 7},
+		},
+	}
+}
+
+// Kinds are counted for each database and user, whatever clients call
+// themselves; those of which nothing is left remain, as 0.
+func TestSessionState(t *testing.T) {
+	families := gatherAll(t, pinned())
+	for _, row := range []struct {
+		name, labels string
+		want         float64
+	}{
+		{"carpool_pins", "database=app,kind=locks,user=bob", 2},
+		{"carpool_pins", "database=app,kind=temporary,user=bob", 1},
+		{"carpool_pins", `database="app\xff",kind=listen,user=eve`, 0},
+		{"carpool_session_state_total", "database=app,kind=locks,user=bob", 11},
+		{"carpool_session_state_total", "database=app,kind=temporary,user=bob", 1},
+		{"carpool_session_state_total", `database="app\xff",kind=listen,user=eve`, 7},
+	} {
+		if got := value(t, families, row.name, row.labels); got != row.want {
+			t.Errorf("%s{%s} is %v, want %v", row.name, row.labels, got, row.want)
+		}
+	}
+	for _, family := range families {
+		if name := family.GetName(); (name == "carpool_pins" || name == "carpool_session_state_total") && len(family.GetMetric()) != 3 {
+			t.Errorf("%s has %d metrics, not 3", name, len(family.GetMetric()))
+		}
+	}
+}
+
 func TestNamesFollowPrometheusRules(t *testing.T) {
-	families := gather(t, proxy.State{Errors: map[string]int64{"53300": 1}}, busy())
+	all := pinned()
+	all.state, all.pools = proxy.State{Errors: map[string]int64{"53300": 1}}, []proxy.PoolView{busy()}
+	families := gatherAll(t, all)
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	if err != nil {
 		t.Fatal(err)

@@ -82,19 +82,29 @@ func TestScrapeOfARealProxy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The client has its answer a moment before the server is given back.
+	// The client has its answer a moment before it is settled what becomes of the
+	// server.
 	const idle = `carpool_pool_servers{database="app",state="idle",user="app"} 1`
-	status, body := get(h, "GET", "/metrics")
-	for !strings.Contains(body, idle) && ctx.Err() == nil {
-		status, body = get(h, "GET", "/metrics")
+	const pinned = `carpool_pins{database="app",kind="statements",user="app"} 1`
+	status, body := 0, ""
+	for _, step := range []struct{ sql, awaited string }{{"PREPARE one AS SELECT 1", pinned}, {"DEALLOCATE one", idle}} {
+		if _, err := conn.Exec(ctx, step.sql).ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		for body = ""; !strings.Contains(body, step.awaited) && ctx.Err() == nil; {
+			status, body = get(h, "GET", "/metrics")
+		}
 	}
 	if status != http.StatusOK {
 		t.Errorf("status %d", status)
 	}
 	for _, want := range []string{
-		`carpool_pool_queries_total{database="app",user="app"} 3`,
-		`carpool_pool_transactions_total{database="app",user="app"} 3`,
+		`carpool_pool_queries_total{database="app",user="app"} 5`,
+		`carpool_pool_transactions_total{database="app",user="app"} 5`,
 		`carpool_pool_logins_total{database="app",user="app"} 1`,
+		`carpool_pins_total{database="app",user="app"} 1`,
+		`carpool_pins{database="app",kind="statements",user="app"} 0`,
+		`carpool_session_state_total{database="app",kind="statements",user="app"} 1`,
 		idle,
 		`carpool_pool_clients{database="app",state="active",user="app"} 1`,
 		`carpool_connections_accepted_total 1`,

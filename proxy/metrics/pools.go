@@ -53,6 +53,13 @@ var poolMetrics = [...]metric[view]{
 	counter("carpool_pool_binds_total", "Prepared statements that were bound.", poolLabels,
 		func(v *view) float64 { return float64(v.Traffic.Binds) }),
 
+	counter("carpool_parameter_replays_total", "Times that a server was given the parameters of the client that got it.", poolLabels,
+		func(v *view) float64 { return float64(v.Traffic.Replays) }),
+	counter("carpool_audits_total", "Times that a server was asked what a client has left in its session.", poolLabels,
+		func(v *view) float64 { return float64(v.Traffic.Audits) }),
+	counter("carpool_pins_total", "Times that a client began to keep its server because of what it has left there.", poolLabels,
+		func(v *view) float64 { return float64(v.Traffic.Pins) }),
+
 	counter("carpool_pool_assignments_total", "Times that a client got a server.", poolLabels,
 		func(v *view) float64 { return float64(v.Traffic.Assignments) }),
 	counter("carpool_pool_wait_seconds_total", "Time that clients waited for the servers they got.", poolLabels,

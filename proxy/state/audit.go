@@ -48,9 +48,10 @@ const MaxFound = 4096
 // The query is pure ASCII, and means the same whatever the session has set and
 // whoever its role is: every name in it is qualified. It changes nothing. An
 // error as the answer means that nothing is known. Three things lead to one: a
-// statement_timeout of a millisecond, if it is itself asked for; a name or value
-// with characters that client_encoding doesn't have; a right to look at the
-// system catalogs that was taken from everybody.
+// statement_timeout of a millisecond, if it is itself asked for (before version
+// 13 of Postgres, always); a name or value with characters that client_encoding
+// doesn't have; a right to look at the system catalogs that was taken from
+// everybody.
 func AppendAudit(dst []byte, q *Question) []byte {
 	start := len(dst)
 	dst, mark := wire.Begin(dst, wire.Query)

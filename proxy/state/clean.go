@@ -5,7 +5,9 @@ import "carpool/proxy/wire"
 // AppendClean appends one Query message that frees a session of the kinds of
 // state in h, to be sent when no transaction is open; the answer is to be
 // swallowed, and may contain rows. Anything but success as the answer means
-// that the session isn't clean. It appends nothing if there is nothing to do.
+// that the session isn't clean. Before version 13 of Postgres it may be the
+// session's statement_timeout that stops it, as that is then for the query as a
+// whole. It appends nothing if there is nothing to do.
 //
 // ok is false, and nothing is appended, if only the end of the session frees it:
 // that is so for HoldsLibraries and HoldsConnections. HoldsAnything, all kinds
@@ -77,7 +79,7 @@ const (
 	// cleanAll is what DISCARD ALL does, which may only stand alone, where
 	// statement_timeout could stop it. The parameters are last, as that ends
 	// what cleanBegin has set. The role that ALTER ROLE gives to logins comes
-	// back by RESET ROLE; SET SESSION AUTHORIZATION DEFAULT would leave none.
+	// back by RESET ROLE; on old servers the statement before it leaves none.
 	cleanAll = "CLOSE ALL;DEALLOCATE ALL;UNLISTEN *;" + cleanLocks + "DISCARD PLANS;DISCARD TEMP;DISCARD SEQUENCES;" + cleanSeed +
 		"SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;"
 )

@@ -54,7 +54,7 @@ const (
 // Follows reports whether the Journal wants to be told when e is done.
 func (j *Journal) Follows(e *Effect) bool {
 	switch e.Kind {
-	case KindBegin, KindCommitPrepared, KindRollbackPrepared, KindAlone, KindUnsure,
+	case KindCommitPrepared, KindRollbackPrepared, KindAlone, KindUnsure,
 		KindCommit, KindRollback, KindPrepareTransaction, KindSavepoint, KindRelease, KindRollbackTo:
 		return true
 	}

@@ -89,15 +89,21 @@ func TestJournal(t *testing.T) {
 			{"begin; listen a; savepoint s; savepoint s; listen b; rollback to s; release s; listen c; rollback to s; listen d; commit; I", "listen a; listen d"},
 			{"begin; listen a; savepoint s; savepoint s; release s; listen b; release s; rollback to s; listen c; commit; I", "listen c"},
 			{"begin; listen a; savepoint s; savepoint t; savepoint s; listen b; release t; listen c; rollback to s; commit; I", "listen a"},
+			{"begin; listen a; savepoint s; listen b; savepoint s; listen c; rollback to s; commit; I", "listen a; listen b"},
 			// Older than what is kept.
 			{"begin; savepoint s; listen a; rollback to s; listen b; commit; I", "listen b"},
 			{"begin; savepoint s; listen a; release s; listen b; commit; I", "listen a; listen b"},
 			{"begin; savepoint s; listen a; savepoint s; listen b; rollback to s; release s; rollback to s; listen c; commit; I", "listen c"},
 			{"begin; savepoint s; savepoint t; listen a; savepoint u; listen b; rollback to t; rollback to s; commit; I", ""},
 			{"begin; savepoint r; savepoint s; listen a; savepoint t; listen b; release s; listen c; rollback to r; listen d; commit; I", "listen d"},
+			// What is younger goes with it, and no longer hides one of the same name.
+			{"begin; savepoint t; savepoint x; listen a; savepoint t; listen b; release x; listen c; rollback to t; commit; I", ""},
+			{"begin; savepoint t; listen a; savepoint s; savepoint s; savepoint t; listen b; release s; rollback to t; commit; I", ""},
+			{"begin; savepoint t; savepoint x; listen a; savepoint t; rollback to x; listen b; listen c; rollback to t; commit; I", ""},
 			{"savepoint s; rollback to s; I", ""},
 			{`begin; listen a; savepoint "A"; listen b; savepoint a; listen c; rollback to "A"; commit; I`, "listen a"},
 			// A new transaction doesn't know the old one's.
+			{"begin; listen a; commit and chain; listen b; savepoint s; listen c; rollback to s; commit; I", "listen a; listen b"},
 			{"begin; listen a; savepoint s; commit and chain; savepoint s; listen b; rollback to s; listen c; commit; I", "listen a; listen c"},
 			{"begin; listen a; savepoint s; rollback and chain; savepoint s; listen b; rollback to s; listen c; commit; I", "listen c"},
 		}},
@@ -263,7 +269,7 @@ func TestJournalIsFreeUntilSomethingIsKept(t *testing.T) {
 func TestJournalFollows(t *testing.T) {
 	var classifier Classifier
 	for text, want := range map[string]bool{
-		"begin": true, "commit": true, "rollback to a": true, "savepoint a": true, "release a": true, "prepare transaction 'a'": true,
+		"begin": false, "commit": true, "rollback to a": true, "savepoint a": true, "release a": true, "prepare transaction 'a'": true,
 		"commit prepared 'a'": true, "vacuum": true, "do 'x'": true, "listen a": true, "unlisten *": true, "discard all": true,
 		"set a.b = 1": false, "prepare a as select 1": false, "notify a": false, "create temp table t (a int)": false,
 	} {
