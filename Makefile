@@ -9,7 +9,11 @@ COMMIT   := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 ARGS     ?=
 APP      ?= flask-books
 
-.PHONY: demo example test build cross fuzz bench compare fmt lint clean
+# Where releases go, and for which systems they are.
+DIST      ?= build/dist
+PLATFORMS ?= linux/amd64 linux/arm64
+
+.PHONY: demo example test build dist cross fuzz bench compare fmt lint clean
 
 # 200 clients share 10 server connections. ARGS=--keep leaves it up until Ctrl-C.
 demo:
@@ -24,7 +28,7 @@ example:
 	@go run ./deploy/examples/run -carpool ./carpool $(APP)
 
 test:
-	@.ci/need.sh postgres cc pgbouncer psycopg chromium bookstore
+	@.ci/need.sh postgres cc pgbouncer psycopg chromium bookstore drivers
 	@$(MAKE) --no-print-directory lint cross
 	CGO_ENABLED=1 go test -race -timeout 9m ./...
 	CGO_ENABLED=1 go test -race -timeout 5m -tags quiet -run TestQuiet ./cmd/carpool
@@ -32,6 +36,18 @@ test:
 # One static binary, ./carpool.
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.commit=$(COMMIT)' -o carpool ./cmd/carpool
+
+# Releases: carpool-OS-ARCH.tar.gz with the binary and the licence, the same bytes whenever they are made of the same commit, and
+# SHA256SUMS. CARPOOL_DOWNLOAD_URL and CARPOOL_DOWNLOAD_SHA256 of the Heroku buildpack want one of them and its sum.
+dist:
+	@set -e; mkdir -p "$(DIST)"; rm -f "$(DIST)/SHA256SUMS"; for platform in $(PLATFORMS); do \
+		name=carpool-$${platform%/*}-$${platform#*/}; dir="$(DIST)/$$name"; mkdir -p "$$dir"; cp LICENSE "$$dir"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -trimpath -buildvcs=false \
+			-ldflags '-s -w -X main.commit=$(COMMIT)' -o "$$dir/carpool" ./cmd/carpool; \
+		chmod 755 "$$dir" "$$dir/carpool"; chmod 644 "$$dir/LICENSE"; \
+		tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$(DIST)" -cf - "$$name" | gzip -9n >"$$dir.tar.gz"; \
+		rm -r "$$dir"; (cd "$(DIST)" && sha256sum "$$name.tar.gz" | tee -a SHA256SUMS); \
+	done
 
 cross:
 	@.ci/cross.sh

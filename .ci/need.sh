@@ -6,6 +6,7 @@
 #   .ci/need.sh pgbouncer    the pooler that carpool is measured against
 #   .ci/need.sh psycopg      Python's drivers, for the lecture's program
 #   .ci/need.sh bookstore    what the example applications are made with
+#   .ci/need.sh drivers      Python's, Node.js's and Java's drivers, which carpool is tried with
 #   .ci/need.sh chromium     the browser that the tests look at a benchmark's page with
 #
 # Prints nothing when all is there. Otherwise one sentence tells what is about to be installed, or what to do when that
@@ -47,6 +48,26 @@ have_bookstore() {
 		PATH="/usr/bin:$PATH" command -v gunicorn >/dev/null 2>&1
 }
 
+# The program for JDBC is compiled by the test, and npm installs what Node.js needs.
+have_drivers() {
+	python3=/usr/bin/python3
+	[ -x "$python3" ] || python3=python3
+	"$python3" -c 'import psycopg2, psycopg, sqlalchemy, sqlalchemy.ext.asyncio, greenlet, asyncpg, django, alembic' >/dev/null 2>&1 &&
+		[ -e /usr/share/java/postgresql.jar ] && have_java && have_node && have_npm
+}
+
+have_java() {
+	java -version >/dev/null 2>&1 && javac -version >/dev/null 2>&1
+}
+
+have_node() {
+	command -v node >/dev/null 2>&1
+}
+
+have_npm() {
+	command -v npm >/dev/null 2>&1
+}
+
 have() {
 	case $1 in
 	postgres) have_postgres ;;
@@ -54,6 +75,7 @@ have() {
 	pgbouncer) PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null 2>&1 ;;
 	psycopg) have_psycopg ;;
 	bookstore) have_bookstore ;;
+	drivers) have_drivers ;;
 	chromium) command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
 		command -v google-chrome >/dev/null 2>&1 || [ -d "/Applications/Chromium.app" ] || [ -d "/Applications/Google Chrome.app" ] ;;
 	*) fail "don't know what \"$1\" is" ;;
@@ -80,6 +102,16 @@ packages() {
 	dnf:bookstore) echo python3-flask python3-flask-sqlalchemy python3-alembic python3-psycopg2 python3-django python3-gunicorn ;;
 	apk:bookstore) echo py3-flask py3-flask-sqlalchemy py3-alembic py3-psycopg2 py3-django py3-gunicorn ;;
 	brew:bookstore) fail "the examples need Flask, Django and gunicorn: run \`pip3 install -r deploy/examples/flask-books/requirements.txt -r deploy/examples/django-books/requirements.txt\` and try again." ;;
+	apt-get:drivers)
+		names="python3-psycopg2 python3-psycopg python3-sqlalchemy python3-greenlet python3-asyncpg python3-django python3-alembic"
+		names="$names libpostgresql-jdbc-java"
+		have_java || names="$names default-jdk-headless"
+		have_node || names="$names nodejs"
+		# Some installations of Node.js have npm with them, and Debian's npm doesn't go together with those.
+		have_npm || names="$names npm"
+		echo "$names"
+		;;
+	*:drivers) fail "the drivers that carpool is tried with are packages of Debian's: python3-psycopg2, python3-psycopg, python3-sqlalchemy, python3-asyncpg, python3-django, python3-alembic, libpostgresql-jdbc-java; and a JDK, Node.js and npm. Please install the like, with the JDBC driver as /usr/share/java/postgresql.jar." ;;
 	apt-get:chromium | dnf:chromium | apk:chromium | brew:chromium) echo chromium ;;
 	esac
 }

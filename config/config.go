@@ -142,12 +142,21 @@ type Config struct {
 	// StaticUsers are secrets by user name that came from somewhere else than
 	// auth_file, such as a database URL. They rank above auth_file.
 	StaticUsers map[string]string
+	// Confined are the databases that a user reaches, by user name. Who isn't
+	// in it reaches all.
+	Confined map[string][]string
 
 	index  map[string]int   // position in Databases by name
 	places map[string]place // where each global setting was given
 	// open is whether clients get in without a proof only because the database
 	// URL has no password; such a carpool must not be reachable from elsewhere.
 	open bool
+}
+
+// Reaches reports whether a user who has logged in may use a database.
+func (c *Config) Reaches(user, database string) bool {
+	list, confined := c.Confined[user]
+	return !confined || slices.Contains(list, database)
 }
 
 // EmptyQuery as server_check_query asks for an empty statement, the cheapest

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -53,17 +54,20 @@ func hasControl(text string) bool {
 // is in the form of os.Environ, of repeated names the last counts. It returns
 // all problems as [Problems]. A name with the prefix that is no setting is a
 // problem, but for those of [ReservedEnv] and those that container platforms
-// set for a service called carpool.
+// set for services whose names begin with carpool.
 func (c *Config) ApplyEnv(environ []string) error {
 	var problems Problems
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
 		name, ours := strings.CutPrefix(variable, EnvPrefix)
-		if !ours || slices.Contains(ReservedEnv(), variable) || isServiceLink(name) {
+		if !ours || slices.Contains(ReservedEnv(), variable) {
 			continue
 		}
 		at := place{file: variable}
 		if _, ok := findKey(globalKeys, strings.ToLower(name)); !ok || name != strings.ToUpper(name) {
+			if isServiceLink(name, value) {
+				continue
+			}
 			problems = append(problems, at.problem(unknownName("environment variable", variable, envNames())))
 			continue
 		}
@@ -81,22 +85,43 @@ func envNames() []string {
 }
 
 // ReservedEnv returns the environment variables with the prefix that mean
-// something to the command line and nothing here.
+// something to the command line or to what installs carpool, and nothing here.
+// A platform gives all of them to every process.
 func ReservedEnv() []string {
 	return []string{
-		EnvPrefix + "CONFIG",    // the configuration file
-		EnvPrefix + "ENABLED",   // whether the sidecar gets in between at all
-		EnvPrefix + "PGBIN",     // directory of Postgres's programs
-		EnvPrefix + "POOL_SIZE", // the sidecar's short name for default_pool_size
-		EnvPrefix + "URLS",      // names of the variables that hold database URLs
-		EnvPrefix + "USERLIST",  // users and their secrets, as auth_file has them
+		EnvPrefix + "BINARY",          // where a buildpack takes the program from
+		EnvPrefix + "CONFIG",          // the configuration file
+		EnvPrefix + "DOWNLOAD_SHA256", // of what a buildpack downloads
+		EnvPrefix + "DOWNLOAD_URL",    // where a buildpack downloads the program
+		EnvPrefix + "ENABLED",         // whether the sidecar gets in between at all
+		EnvPrefix + "IMAGE",           // the image that an application's is made from
+		EnvPrefix + "PGBIN",           // directory of Postgres's programs
+		EnvPrefix + "POOL_SIZE",       // the sidecar's short name for default_pool_size
+		EnvPrefix + "URLS",            // names of the variables that hold database URLs
+		EnvPrefix + "USERLIST",        // users and their secrets, as auth_file has them
 	}
 }
 
 // isServiceLink recognises the variables that Kubernetes and Docker put into
-// every container's environment for a service named carpool: an address
-// there must not keep another carpool from starting.
-func isServiceLink(name string) bool {
-	return name == "SERVICE_HOST" || name == "PORT" || name == "NAME" ||
-		strings.HasPrefix(name, "SERVICE_PORT") || strings.HasPrefix(name, "PORT_") || strings.HasPrefix(name, "ENV_")
+// every container's environment for a service named carpool, or carpool-metrics:
+// an address there must not keep another carpool from starting. Where the name
+// alone might be a misspelt setting's, as CARPOOL_LISTN_PORT, the value decides.
+func isServiceLink(name, value string) bool {
+	if name == "NAME" || strings.HasPrefix(name, "ENV_") {
+		return true // Docker's, for a container of that name
+	}
+	words := strings.Split(name, "_")
+	port := slices.Index(words, "PORT")
+	switch {
+	case len(words) >= 2 && words[len(words)-2] == "SERVICE" && words[len(words)-1] == "HOST":
+		return true
+	case port < 0:
+		return false
+	case port > 0 && words[port-1] == "SERVICE":
+		return true // of a port that has a name, this follows
+	case port == len(words)-1:
+		return strings.Contains(value, "://")
+	}
+	_, err := strconv.ParseUint(words[port+1], 10, 16) // as in PORT_9187_TCP_ADDR
+	return err == nil
 }

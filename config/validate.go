@@ -81,7 +81,7 @@ func (v *validator) metrics() {
 	if int(port) != c.ListenPort || port == 0 {
 		return
 	}
-	everywhere := host == "" || host == "0.0.0.0" || host == "::"
+	everywhere := host == "" || host == "*" || host == "0.0.0.0" || host == "::"
 	clash := slices.ContainsFunc(c.ListenAddr, func(address string) bool {
 		return everywhere || address == host || isWildcard(address)
 	})

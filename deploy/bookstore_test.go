@@ -44,14 +44,14 @@ func newBookstore(t *testing.T, app, name string) *bookstore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bookstore{t: t, dir: dir, lines: lines, database: name, environ: []string{
-		"DATABASE_URL=" + database(t, name),
+	return &bookstore{t: t, dir: dir, lines: lines, database: name, environ: append(environOf(config()),
+		"DATABASE_URL="+database(t, name),
 		"PGSSLMODE=require", // as many apps have it; it is meant for the server, and drivers ask it of carpool too
 		"WEB_CONCURRENCY=4",
 		"COUNT_EVERY=0.05",
 		"PYTHONDONTWRITEBYTECODE=1",
 		"GUNICORN_CMD_ARGS=--log-level debug", // a line for each request that a worker begins with
-	}}
+	)}
 }
 
 // command is a line of the Procfile.

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/BurntSushi/toml"
@@ -36,8 +38,26 @@ func variables(t *testing.T, values map[string]string) string {
 // builderEnviron is all that the programs of a buildpack find in their environment.
 var builderEnviron = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "STACK=heroku-24"}
 
-// slug is an app's directory after a build with the classic buildpack, which put carpool into it.
+// config are the config variables of an app that takes its binary from the builder's machine.
+func config() map[string]string { return map[string]string{"CARPOOL_BINARY": "file://" + binary} }
+
+// environOf are config variables as a dyno has them: the platform gives it all those that the build has got.
+func environOf(config map[string]string) []string {
+	var environ []string
+	for name, value := range config {
+		environ = append(environ, name+"="+value)
+	}
+	return environ
+}
+
+// slug is an app's directory after a build with the classic buildpack, which put carpool into it, for the config variables
+// that config returns.
 func slug(t *testing.T, app string) string {
+	t.Helper()
+	return slugWith(t, app, config())
+}
+
+func slugWith(t *testing.T, app string, config map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "app")
 	copyTree(t, filepath.Join("examples", app), dir)
@@ -45,8 +65,7 @@ func slug(t *testing.T, app string) string {
 	if status, output := run(t, builderEnviron, filepath.Join(bp, "bin", "detect"), dir); status != 0 || output != "carpool\n" {
 		t.Fatalf("bin/detect: status %d, %q", status, output)
 	}
-	env := variables(t, map[string]string{"CARPOOL_BINARY": "file://" + binary})
-	if status, output := run(t, builderEnviron, filepath.Join(bp, "bin", "compile"), dir, t.TempDir(), env); status != 0 {
+	if status, output := run(t, builderEnviron, filepath.Join(bp, "bin", "compile"), dir, t.TempDir(), variables(t, config)); status != 0 {
 		t.Fatalf("bin/compile: status %d\n%s", status, output)
 	}
 	if status, output := run(t, builderEnviron, filepath.Join(bp, "bin", "release"), dir); status != 0 || output != "--- {}\n" {
@@ -57,7 +76,7 @@ func slug(t *testing.T, app string) string {
 
 func TestClassicBuildpack(t *testing.T) {
 	dir := slug(t, "flask-books")
-	d := start(t, dir, "run", "type -p carpool && carpool --version")
+	d := start(t, dir, "run", "type -p carpool && carpool --version", environOf(config())...)
 	if status := d.allEnded(patience); status != 0 {
 		t.Errorf("status %d", status)
 	}
@@ -69,13 +88,88 @@ func TestClassicBuildpack(t *testing.T) {
 // An app that comes from the PgBouncer buildpack still starts with its old Procfile.
 func TestOldStartCommand(t *testing.T) {
 	dir := slug(t, "flask-books")
-	for _, name := range []string{"start-pgbouncer", "start-pgbouncer-stunnel"} {
-		d := start(t, dir, "run", "bin/"+name+` bash -c 'echo "child of $PPID"; exit 7'`, "DATABASE_URL=postgres://u:p@127.0.0.1/d")
+	for _, name := range []string{"start-pgbouncer", "start-pgbouncer-stunnel", "use-pgbouncer"} {
+		environ := append(environOf(config()), "DATABASE_URL=postgres://u:p@127.0.0.1/d")
+		d := start(t, dir, "run", "bin/"+name+` bash -c 'echo "child of $PPID"; exit 7'`, environ...)
 		d.await("child of ", 1)
 		if status := d.allEnded(patience); status != 7 {
 			t.Errorf("bin/%s: status %d", name, status)
 		}
 	}
+}
+
+// What the build is told by config variables is in the environment of all dynos too, and of all commands.
+func TestConfigVariablesOfTheBuildInDynos(t *testing.T) {
+	url, sum := release(t, ".tar.gz")
+	for name, config := range map[string]map[string]string{
+		"a download": {"CARPOOL_DOWNLOAD_URL": url, "CARPOOL_DOWNLOAD_SHA256": sum},
+		"a file":     config(),
+		"an image":   {"CARPOOL_BINARY": binary, "CARPOOL_IMAGE": "registry.example.com/carpool:0.1.0"},
+	} {
+		dir := slugWith(t, "flask-books", config)
+		environ := append(environOf(config), "DATABASE_URL=postgres://u:p@127.0.0.1/d")
+		for command, want := range map[string]int{"carpool exec -- sh -c 'exit 7'": 7, "carpool check": 0} {
+			if status := start(t, dir, "run", command, environ...).allEnded(patience); status != want {
+				t.Errorf("%s: %s ends with status %d", name, command, status)
+			}
+		}
+		d := start(t, dir, "web", "carpool serve --listen env:PORT", append(environ, "PORT="+freePort(t))...)
+		d.await("listening on ", 1)
+		d.broadcast(syscall.SIGTERM)
+		if status := d.allEnded(patience); status != 0 {
+			t.Errorf("%s: serve ends with status %d", name, status)
+		}
+	}
+}
+
+// A binary of the app itself is named from where the app is.
+func TestBinaryOfTheApp(t *testing.T) {
+	dir := t.TempDir()
+	if err := copyFile(binary, filepath.Join(dir, "tool")); err != nil {
+		t.Fatal(err)
+	}
+	env := variables(t, map[string]string{"CARPOOL_BINARY": "tool"})
+	if status, output := run(t, builderEnviron, filepath.Join(buildpack(t), "bin", "compile"), dir, t.TempDir(), env); status != 0 {
+		t.Errorf("status %d\n%s", status, output)
+	}
+}
+
+// An app may have a file where others have a directory.
+func TestCompileWithAFileCalledBin(t *testing.T) {
+	dir := t.TempDir()
+	mustWrite(t, filepath.Join(dir, "bin"), "mine")
+	env := variables(t, map[string]string{"CARPOOL_BINARY": binary})
+	status, output := run(t, builderEnviron, filepath.Join(buildpack(t), "bin", "compile"), dir, t.TempDir(), env)
+	if status != 0 || !strings.Contains(output, "no bin/start-pgbouncer") || mustRead(t, filepath.Join(dir, "bin")) != "mine" {
+		t.Errorf("status %d\n%s", status, output)
+	}
+}
+
+func TestWithoutArguments(t *testing.T) {
+	for _, program := range []string{"compile", "build"} {
+		status, output := run(t, builderEnviron, filepath.Join(buildpack(t), "bin", program))
+		if status != 1 || !strings.HasPrefix(output, " !     carpool: usage: bin/"+program+" ") {
+			t.Errorf("bin/%s: status %d, %q", program, status, output)
+		}
+	}
+}
+
+// What make dist makes, the buildpack takes, with the sum that it prints.
+func TestDist(t *testing.T) {
+	dist := t.TempDir()
+	command := exec.Command("make", "--no-print-directory", "dist", "DIST="+dist, "PLATFORMS=linux/"+runtime.GOARCH)
+	command.Dir = ".."
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	sum, name, _ := strings.Cut(strings.TrimSpace(mustRead(t, filepath.Join(dist, "SHA256SUMS"))), "  ")
+	if name != "carpool-linux-"+runtime.GOARCH+".tar.gz" || !strings.Contains(string(output), sum) {
+		t.Errorf("it makes %s, and says %s", name, output)
+	}
+	slugWith(t, "flask-books", map[string]string{
+		"CARPOOL_DOWNLOAD_URL": "file://" + filepath.Join(dist, name) + "?version=1", "CARPOOL_DOWNLOAD_SHA256": sum,
+	})
 }
 
 // Nothing of the app is overwritten.
@@ -140,7 +234,7 @@ func pack(t *testing.T, name string) {
 }
 
 func TestDownload(t *testing.T) {
-	for _, form := range []string{"", ".tar.gz"} {
+	for _, form := range []string{"", ".tar.gz", "-asset"} {
 		url, sum := release(t, form)
 		bp, cache := buildpack(t), t.TempDir()
 		env := variables(t, map[string]string{"CARPOOL_DOWNLOAD_URL": url + "\n", "CARPOOL_DOWNLOAD_SHA256": strings.ToUpper(sum)})
@@ -225,6 +319,17 @@ func TestCloudNativeBuildpack(t *testing.T) {
 		if got := layer(t, filepath.Join(layers, name+".toml")); got != want {
 			t.Errorf("the layer %s has the types %+v", name, got)
 		}
+	}
+	// A layer's description without the layer would be an error of ours.
+	mustWrite(t, filepath.Join(platform, "env", "CARPOOL_BINARY"), binary)
+	if err := os.RemoveAll(filepath.Join(layers, "download")); err != nil {
+		t.Fatal(err)
+	}
+	if status, output := run(t, environ, filepath.Join(bp, "bin", "build"), layers, platform, plan); status != 0 {
+		t.Errorf("status %d\n%s", status, output)
+	}
+	if _, err := os.Stat(filepath.Join(layers, "download.toml")); err == nil {
+		t.Error("there is a description of a layer that isn't there")
 	}
 	found, output := run(t, []string{"PATH=" + filepath.Join(layers, "carpool", "bin") + ":" + path}, "/bin/sh", "-c", "carpool --version")
 	if found != 0 {

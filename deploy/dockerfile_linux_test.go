@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"carpool/deploy/procfile"
 )
@@ -230,6 +234,29 @@ func requireStatic(t *testing.T, program string) {
 	}
 }
 
+// dockerGrace is how long a container may take to end, if nobody says otherwise.
+const dockerGrace = 10 * time.Second
+
+// shutdownTimeout is how long a carpool takes to end at most, with this environment and these arguments.
+func shutdownTimeout(t *testing.T, environ []string, args ...string) time.Duration {
+	t.Helper()
+	status, output := run(t, environ, binary, append([]string{"check"}, args...)...)
+	_, rest, found := strings.Cut(output, "\nshutdown_timeout = ")
+	value, _, _ := strings.Cut(rest, "\n")
+	seconds, err := strconv.ParseFloat(value, 64)
+	if status != 0 || !found || err != nil {
+		t.Fatalf("carpool check: status %d, shutdown_timeout %q\n%s", status, value, output)
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// imageEnviron is the environment that the image sets.
+func imageEnviron(t *testing.T) []string {
+	t.Helper()
+	all := stages(t, "docker/Dockerfile")
+	return strings.Fields(only(t, all[len(all)-1], "ENV"))
+}
+
 // tryImage starts what the image would start, as its user and with nothing but its files where we may do that.
 func tryImage(t *testing.T, final []instruction, program string) {
 	t.Helper()
@@ -267,13 +294,27 @@ func tryImage(t *testing.T, final []instruction, program string) {
 	if got := userThrough(t, local(port), "image"); got != role {
 		t.Errorf("through the container's carpool we are %q", got)
 	}
-	if got := only(t, final, "STOPSIGNAL"); got != "SIGINT" {
-		t.Errorf("it is stopped by %s", got)
+	// Some runtimes of Kubernetes send what the image says in place of SIGTERM, which alone waits for clients.
+	if slices.ContainsFunc(final, func(i instruction) bool { return i.word == "STOPSIGNAL" }) {
+		t.Error("it isn't stopped by SIGTERM")
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	if limit := shutdownTimeout(t, environ); limit <= 0 || limit >= dockerGrace {
+		t.Errorf("it may take %s to end", limit)
+	}
+	// A client that never leaves by itself keeps nobody waiting for longer than that.
+	conn, err := net.Dial("tcp", local(port))
+	if err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	defer conn.Close()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(dockerGrace):
+		t.Fatal("it would have been killed")
+	}
 	if status := cmd.ProcessState.ExitCode(); status != 0 {
 		t.Errorf("stopped, it ends with status %d", status)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apps "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v2"
@@ -108,6 +109,9 @@ func checkPod(t *testing.T, d apps.Deployment) {
 	if grace := pod.TerminationGracePeriodSeconds; grace == nil || *grace < 30 {
 		t.Errorf("%s: too little time to end", d.Name)
 	}
+	if links := pod.EnableServiceLinks; links == nil || *links {
+		t.Errorf("%s: other services' addresses come into its environment", d.Name)
+	}
 	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 		s := c.SecurityContext
 		if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !slices.Equal(s.Capabilities.Drop, []core.Capability{"ALL"}) {
@@ -120,11 +124,28 @@ func checkPod(t *testing.T, d apps.Deployment) {
 			if probe == nil {
 				continue
 			}
+			if probe.TimeoutSeconds <= 1 {
+				t.Errorf("%s: an answer that takes a second, as /readyz's may, comes too late", c.Name)
+			}
 			if probe.HTTPGet == nil || !slices.Contains([]string{"/healthz", "/readyz", sidecarReady}, probe.HTTPGet.Path) ||
 				!slices.ContainsFunc(c.Ports, func(p core.ContainerPort) bool { return p.Name == probe.HTTPGet.Port.StrVal }) {
 				t.Errorf("%s: the probe asks at %v", c.Name, probe.HTTPGet)
 			}
 		}
+	}
+}
+
+// checkEnding checks that carpool is through before the pod is killed, when it has been told to end after preStop.
+func checkEnding(t *testing.T, d apps.Deployment, own time.Duration) {
+	t.Helper()
+	left := time.Duration(*d.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
+	for _, c := range d.Spec.Template.Spec.Containers {
+		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil {
+			left -= time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+		}
+	}
+	if own <= 0 || own >= left {
+		t.Errorf("%s: carpool may take %s to end, and is killed after %s", d.Name, own, left)
 	}
 }
 
@@ -164,7 +185,8 @@ func TestSidecarManifest(t *testing.T) {
 		}
 	}
 	// The sidecar's own settings are good, and the application goes where it listens.
-	environ := append(env(sidecar), "CARPOOL_METRICS_LISTEN=:9187", "DATABASE_URL="+m.secrets[0].StringData["url"])
+	environ := slices.Concat(imageEnviron(t), env(sidecar), []string{"DATABASE_URL=" + m.secrets[0].StringData["url"]})
+	checkEnding(t, d, shutdownTimeout(t, environ))
 	status, output := run(t, environ, binary, "check")
 	if status != 0 || !strings.Contains(output, "listen_addr = 127.0.0.1\n") || !strings.Contains(output, "listen_port = 6432\n") {
 		t.Errorf("carpool check: status %d\n%s", status, output)
@@ -203,19 +225,26 @@ func TestSharedManifest(t *testing.T) {
 	if target := scaler.Spec.ScaleTargetRef; target.Kind != "Deployment" || target.Name != d.Name || d.Spec.Replicas != nil {
 		t.Errorf("the autoscaler scales %v, and the deployment has its own number", target)
 	}
-	if c.ReadinessProbe.HTTPGet.Path != "/readyz" || c.LivenessProbe.HTTPGet.Path != "/healthz" {
-		t.Error("a pod that drains would be killed, or be given clients")
+	if c.ReadinessProbe.HTTPGet.Path != "/readyz?servers=ignored" || c.LivenessProbe.HTTPGet.Path != "/healthz" {
+		t.Error("a pod that drains would be killed, or be given clients; or all would be taken out while the database restarts")
 	}
 	// The configuration is good, with the files where the test has them.
 	dir := t.TempDir()
 	mustWrite(t, filepath.Join(dir, "userlist.txt"), m.secrets[0].StringData["userlist.txt"])
 	file := filepath.Join(dir, "carpool.ini")
 	mustWrite(t, file, strings.ReplaceAll(m.configMaps[0].Data["carpool.ini"], "/etc/carpool-users", dir))
-	status, output := run(t, nil, binary, "check", file)
+	environ := append(imageEnviron(t), env(c)...)
+	status, output := run(t, environ, binary, "check", file)
 	if status != 0 || strings.Contains(output, "change-me") {
 		t.Errorf("carpool check: status %d\n%s", status, output)
 	}
-	checkMounts(t, d, c, map[string]string{"/etc/carpool": m.configMaps[0].Name, "/etc/carpool-users": m.secrets[0].Name})
+	for _, want := range []string{"client_tls_sslmode = require", "server_tls_sslmode = verify-full", "server_tls_ca_file = system", "listen_addr = *"} {
+		if !strings.Contains(output, "\n"+want+"\n") {
+			t.Errorf("the configuration has no %s\n%s", want, output)
+		}
+	}
+	checkEnding(t, d, shutdownTimeout(t, environ, file))
+	checkMounts(t, d, c, map[string]string{"/etc/carpool": m.configMaps[0].Name, "/etc/carpool-users": m.secrets[0].Name, "/etc/carpool-tls": "carpool-tls"})
 	needs := int(scaler.Spec.MaxReplicas+d.Spec.Strategy.RollingUpdate.MaxSurge.IntVal) * (10 + 2)
 	if head := mustRead(t, "kubernetes/shared.yaml"); !strings.Contains(head, fmt.Sprintf("= %d connections", needs)) {
 		t.Errorf("the comment should say that %d connections are needed", needs)

@@ -33,6 +33,7 @@ type herokuYML struct {
 	} `json:"setup"`
 	Build struct {
 		Docker map[string]string `json:"docker"`
+		Config map[string]string `json:"config"` // what the Dockerfile is given as arguments
 	} `json:"build"`
 	Release imageCommand               `json:"release"`
 	Run     map[string]json.RawMessage `json:"run"` // a command, or an imageCommand
@@ -76,7 +77,15 @@ func TestHerokuYML(t *testing.T) {
 			t.Errorf("nothing builds the image %s", image)
 		}
 	}
-	if !slices.Equal(y.Setup.Addons, []addon{{Plan: "heroku-postgresql:essential-0", As: "DATABASE"}}) {
+	for name, value := range y.Build.Config {
+		if !strings.Contains(mustRead(t, "examples/flask-books/Dockerfile"), "ARG "+name+"=") {
+			t.Errorf("the Dockerfile doesn't know %s", name)
+		}
+		if host, _, _ := strings.Cut(value, "/"); !strings.Contains(host, ".") {
+			t.Errorf("%s is %s, which no builder elsewhere can pull", name, value)
+		}
+	}
+	if len(y.Build.Config) == 0 || !slices.Equal(y.Setup.Addons, []addon{{Plan: "heroku-postgresql:essential-0", As: "DATABASE"}}) {
 		t.Errorf("the add-ons are %v", y.Setup.Addons)
 	}
 }

@@ -3,12 +3,15 @@ package deploy_test
 import (
 	"fmt"
 	"maps"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const unitFile = "systemd/carpool.service"
@@ -38,9 +41,9 @@ func unit(t *testing.T, text string) map[string][]string {
 func TestUnit(t *testing.T) {
 	values := unit(t, mustRead(t, unitFile))
 	for key, want := range map[string]string{
-		"Service.Type":                    "exec", // notify has no sender yet
+		"Service.Type":                    "notify",
+		"Service.NotifyAccess":            "main",
 		"Service.ExecReload":              "/bin/kill -HUP $MAINPID",
-		"Service.KillSignal":              "SIGINT",
 		"Service.DynamicUser":             "yes",
 		"Service.NoNewPrivileges":         "yes",
 		"Service.ProtectSystem":           "strict",
@@ -51,6 +54,14 @@ func TestUnit(t *testing.T) {
 		if got := values[key]; !slices.Equal(got, []string{want}) {
 			t.Errorf("%s is %q", key, got)
 		}
+	}
+	if len(values["Service.KillSignal"]) > 0 {
+		t.Error("it isn't stopped by SIGTERM, which alone waits for clients")
+	}
+	limit, err := strconv.Atoi(strings.Join(values["Service.TimeoutStopSec"], ""))
+	if own := shutdownTimeout(t, append(values["Service.Environment"], "DATABASE_URL=postgres://u:p@db/d")); err != nil ||
+		own <= 0 || own >= time.Duration(limit)*time.Second {
+		t.Errorf("it may take %s to end, and is killed after %d s", own, limit)
 	}
 	if len(values["Service.LimitNOFILE"]) != 1 {
 		t.Error("nothing says how many clients there may be")
@@ -111,8 +122,22 @@ server_tls_sslmode = require
 		t.Fatalf("it starts %q", values["Service.ExecStart"])
 	}
 	command := strings.NewReplacer("/usr/local/bin/carpool", binary, "/etc/carpool/carpool.ini", file).Replace(values["Service.ExecStart"][0])
-	d := start(t, dir, "service", command)
-	d.await("msg=up ", 1)
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	told := func(want string) {
+		t.Helper()
+		_ = manager.SetReadDeadline(time.Now().Add(patience)) // it can't fail on an open socket
+		datagram := make([]byte, 1024)
+		n, err := manager.Read(datagram)
+		if got := string(datagram[:n]); err != nil || !strings.HasPrefix(got, want) {
+			t.Fatalf("systemd is told %q, %v, want %s", got, err, want)
+		}
+	}
+	d := start(t, dir, "service", command, append(values["Service.Environment"], "NOTIFY_SOCKET="+filepath.Join(dir, "notify"))...)
+	told("READY=1\n")
 	if got := userThrough(t, local(port), "unit"); got != role {
 		t.Errorf("through the service we are %q", got)
 	}
@@ -120,10 +145,13 @@ server_tls_sslmode = require
 	if status, output := run(t, []string{"PATH=" + path}, reload[0], append(reload[1:], fmt.Sprint(d.Group()))...); status != 0 {
 		t.Errorf("the reload command: status %d, %s", status, output)
 	}
+	told("RELOADING=1\nMONOTONIC_USEC=")
+	told("READY=1\n")
 	if got := userThrough(t, local(port), "unit"); got != role {
 		t.Errorf("after a reload we are %q", got)
 	}
-	d.broadcast(syscall.SIGINT)
+	d.broadcast(syscall.SIGTERM)
+	told("STOPPING=1\n")
 	if status := d.allEnded(patience); status != 0 {
 		t.Errorf("stopped, it ends with status %d", status)
 	}

@@ -107,7 +107,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	}
 	s.makeUpDue(srv, p)
 	refusal, name := s.exchange.refusalDue()
-	errand, d := s.exchange.noted()
+	n := s.exchange.noted()
 	v := s.exchange.server(h.Type, body)
 	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
 		v = forward // the server's spelling of what the client asked for
@@ -125,7 +125,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 		return false, false
 	}
 	srv.body, srv.bodyDrop = h.Size()-size, v != forward
-	s.noteAnswer(srv, h.Type, body, v, errand, d)
+	s.noteAnswer(srv, h.Type, body, v, n)
 	s.makeUpDue(srv, p)
 	return true, true
 }
@@ -162,7 +162,8 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 
 // noteAnswer keeps account of what the server's message means beyond its place
 // in the conversation.
-func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, errand errand, d *deeds) {
+func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note) {
+	errand, d := n.errand, n.deeds
 	switch t {
 	case wire.ReadyForQuery:
 		switch {
@@ -188,7 +189,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, errand
 			srv.paramsReset()
 		}
 		if d != nil {
-			s.executed(d)
+			s.executed(d, n.query)
 		}
 	case wire.ErrorResponse:
 		s.unnamed.here = false // a Parse behind the error may have been skipped
@@ -200,12 +201,21 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, errand
 			s.auditFailed(r)
 		case v == refused && (errand == errandReplay || errand == errandBegin):
 			s.unprimed(r)
+		case v == refused && errand == errandPrepare:
+			s.notProvided(n.name)
+		case v == refused && errand == errandDeallocate:
+			s.exchange.doubt = true // something else is prepared there than we know of
 		case v == refused: // the transaction has failed, and the client will hear of that
 		case r.Severity == severityFatal || r.Severity == "PANIC":
 			s.told = true
 		}
 		if d != nil {
 			s.failed(d, &r)
+		}
+		if n.uses != nil && changedResult(&r) {
+			// Who has prepared it before has to hear of that, as without a pooler.
+			// Who prepares it from now on must not.
+			s.proxy.translation.catalog.Retire(n.uses)
 		}
 	}
 }

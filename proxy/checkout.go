@@ -182,6 +182,9 @@ func (s *session) begin() {
 
 func (s *session) activate() {
 	s.become(stateActive)
+	if srv := s.server; len(srv.sqlNames) > 0 && srv.sqlOf != s.sql {
+		s.dropStrangers()
+	}
 	if s.deferred != nil {
 		s.beginDeferred()
 	}

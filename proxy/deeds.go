@@ -74,7 +74,6 @@ func (s *session) read(text []byte) (d *deeds, refused string) {
 			for _, inner := range s.w.classifier.Classify(e.Value, dialect) {
 				d.potential |= made(&inner)
 			}
-			e.Value = nil
 		}
 	}
 	return d, ""
@@ -147,6 +146,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	if d != nil {
 		d.lone = d.lone && s.exchange.undisturbed()
 	}
+	s.provide(p, d)
 	v := s.exchange.client(wire.Query)
 	if v == forward {
 		s.unnamed.replaced() // it drops the statement without a name
@@ -192,10 +192,14 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if _, taken := s.names.names.Lookup(name); taken {
 		return false, false
 	}
+	if _, taken := s.sql.find(name); taken && s.exchange.statements != nil {
+		return true, s.apply(p, h, replace, s.exchange.doom(p.insert(), kindParse, refuseDuplicate, name))
+	}
 	d, refused := s.readParse(body, h)
 	if refused != "" {
 		return true, s.refuseParse(p, h, refused)
 	}
+	s.provide(p, d)
 	key := string(significant(name))
 	if d == nil {
 		delete(s.named, key)

@@ -160,6 +160,10 @@ func (s *session) authenticated() {
 		s.refuse(notAccepting())
 		return
 	}
+	if !s.proxy.Config().Reaches(id.User, id.Database) {
+		s.refuse(databaseDenied(id.Database))
+		return
+	}
 	r, ok := s.proxy.routeTo(id.Database, id.User)
 	if !ok {
 		s.refuse(noSuchDatabase(id.Database))

@@ -20,8 +20,11 @@ type pending struct {
 	// reference to it.
 	statement *prepared.Statement
 	// name is what the client calls the statement; empty where it doesn't know.
-	// With refuseState it is the setting that refuses.
+	// With refuseState it is the setting that refuses, with errandPrepare the
+	// statement in SQL.
 	name string
+	// uses is the statement that a Bind or Describe needs; no reference.
+	uses *prepared.Statement
 	// errand says what a Query of ours is for.
 	errand errand
 	// deeds are what the client's statements may leave behind; nil for nearly all.
@@ -32,12 +35,14 @@ type pending struct {
 type errand uint8
 
 const (
-	errandNone     errand = iota
-	errandReplay          // gives the server the client's parameters
-	errandRestore         // gives it those that a RESET in the transaction has to lead to
-	errandBegin           // begins the transaction of a client that was told it had begun
-	errandAudit           // asks what the client has left behind
-	errandRollback        // ends the transaction of a client that is gone
+	errandNone       errand = iota
+	errandReplay            // gives the server the client's parameters
+	errandRestore           // gives it those that a RESET in the transaction has to lead to
+	errandPrepare           // prepares what the client has prepared by SQL elsewhere
+	errandDeallocate        // drops what another client has prepared by SQL
+	errandBegin             // begins the transaction of a client that was told it had begun
+	errandAudit             // asks what the client has left behind
+	errandRollback          // ends the transaction of a client that is gone
 )
 
 // kind is the sort of message that an answer is owed to.
@@ -152,13 +157,22 @@ func (o *owed) attach(d *deeds) {
 	}
 }
 
+// note is what is to be known of an answer besides its place.
+type note struct {
+	errand errand
+	deeds  *deeds
+	name   string
+	query  bool
+	uses   *prepared.Statement
+}
+
 // noted is what is to be known of the answer that comes next.
-func (o *owed) noted() (errand, *deeds) {
+func (o *owed) noted() note {
 	if o.empty() {
-		return errandNone, nil
+		return note{}
 	}
 	p := &o.queue[o.head]
-	return p.errand, p.deeds
+	return note{errand: p.errand, deeds: p.deeds, name: p.name, query: p.kind == kindQuery, uses: p.uses}
 }
 
 // settle gives up what entry i holds. Entries are settled from the front on,

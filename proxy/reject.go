@@ -38,6 +38,11 @@ func noSuchDatabase(name string) wire.Report {
 		"Add it to [databases], or a fallback named *.")
 }
 
+func databaseDenied(name string) wire.Report {
+	return fatal("42501", fmt.Sprintf("permission denied for database %q", name),
+		"The user of a database URL reaches the databases of URLs with that user; CARPOOL_USERLIST holds users who reach all.")
+}
+
 func loginRejected(message, hint string) wire.Report { return fatal("28000", message, hint) }
 
 func unacceptableParameter(name string) wire.Report {

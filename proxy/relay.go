@@ -293,6 +293,10 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		}
 		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds), nil)
 	}
+	if s.sql != nil {
+		s.provideName(p, name)
+	}
+	s.provide(p, s.named[string(significant(name))])
 	out, v, follow := s.exchange.bind(p.insert(), portal, name, namesLen, h.Body)
 	p.out = out
 	s.bind(v, s.named[string(significant(name))])
@@ -321,9 +325,14 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	}
 	body := rest[wire.HeaderLen:h.Size()]
 	withoutName := string(body) == "S\x00"
+	if s.sql != nil && len(body) > 1 && body[0] == 'S' {
+		s.provideName(p, body[1:len(body)-1])
+	}
 	if h.Type == wire.Close {
 		if withoutName {
 			s.unnamed.replaced()
+		} else if len(body) > 1 && body[0] == 'S' && s.sql != nil {
+			s.closedSQL(body[1 : len(body)-1])
 		}
 		return s.apply(p, h, s.exchange.closeTarget(body), nil)
 	}
@@ -380,6 +389,9 @@ func (s *session) forgetStatement(p *splice, h wire.Header) (done, more bool) {
 		return false, false
 	}
 	s.names.names.Delete(name)
+	if _, bySQL := s.sql.find(name); bySQL {
+		s.sql = s.sql.without(string(significant(name)))
+	}
 	s.client.Send(wire.AppendEmpty(nil, wire.CloseComplete))
 	p.cut(h.Size())
 	return true, true

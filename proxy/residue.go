@@ -34,10 +34,6 @@ type residue struct {
 	shown  bool           // SHOW PINS has the client
 	logged bool           // that it lasts
 
-	// potential is what statements leave behind when they are executed that were
-	// prepared by SQL.
-	potential state.Holdings
-
 	// restore are parameters that a RESET in the present transaction has taken to
 	// the server's default instead of the client's own.
 	restore []string

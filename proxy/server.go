@@ -25,15 +25,17 @@ type server struct {
 	w     *worker
 	conn  reactor.Conn
 
-	lease   pool.Lease[*server] // while it is lent
-	session *session            // whose conversation it is in, if any
-	params  *state.Params       // what is set on it
-	base    *state.Params       // what it reported at its login, of what can be set
-	private *state.Params       // start-up parameters it was opened with for one client alone
-	purpose purpose             // what it is fit for
-	welcome *welcome            // what it and its like report; nil if private is set
-	cache   *prepared.Cache     // what is prepared on it; nil if names aren't translated
-	ring    []pending           // memory of the last conversation, for the next
+	lease    pool.Lease[*server] // while it is lent
+	session  *session            // whose conversation it is in, if any
+	params   *state.Params       // what is set on it
+	base     *state.Params       // what it reported at its login, of what can be set
+	sqlNames map[string]struct{} // statements that a client has prepared on it by SQL
+	sqlOf    *sqlStatements      // whose they are
+	private  *state.Params       // start-up parameters it was opened with for one client alone
+	purpose  purpose             // what it is fit for
+	welcome  *welcome            // what it and its like report; nil if private is set
+	cache    *prepared.Cache     // what is prepared on it; nil if names aren't translated
+	ring     []pending           // memory of the last conversation, for the next
 
 	body     int  // bytes of its message that are still to come
 	bodyDrop bool // they are for nobody
@@ -293,10 +295,16 @@ func (srv *server) choreDone() {
 
 // wasReset forgets what a reset has cleared.
 func (srv *server) wasReset() {
+	srv.forgetStatements()
+	srv.paramsReset()
+}
+
+// forgetStatements: nothing is prepared on the server any more.
+func (srv *server) forgetStatements() {
 	if srv.cache != nil {
 		srv.cache.Clear()
 	}
-	srv.paramsReset()
+	srv.sqlNames, srv.sqlOf = nil, nil
 }
 
 // paramsReset forgets the parameters that the server doesn't report, after it
@@ -349,8 +357,8 @@ func (srv *server) clean(h state.Holdings) {
 	switch {
 	case h == state.HoldsAnything:
 		srv.wasReset()
-	case h&state.HoldsStatements != 0 && srv.cache != nil:
-		srv.cache.Clear()
+	case h&state.HoldsStatements != 0:
+		srv.forgetStatements()
 	}
 	srv.startChoreWith(choreClean, query)
 	srv.w.toServer = reuse(query)

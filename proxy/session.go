@@ -51,6 +51,7 @@ type session struct {
 	residue  *residue          // what it has left behind; nil for most
 	named    map[string]*deeds // of its prepared statements that leave something; nil for most
 	bound    *deeds            // of the portal that was bound last
+	sql      *sqlStatements    // that it has prepared by SQL; nil for most
 	deferred []byte            // the BEGIN that the client was answered and no server has seen
 	untried  *untried          // what params were asked for with, until a server has granted them
 	timer    reactor.Timer
@@ -268,7 +269,7 @@ func (s *session) close() {
 	s.names.names.Clear()
 	s.unnamed.forget()
 	s.unpinned(s.residue)
-	s.params, s.startup, s.residue, s.named, s.bound, s.deferred = nil, nil, nil, nil, nil, nil
+	s.params, s.startup, s.residue, s.named, s.bound, s.sql, s.deferred = nil, nil, nil, nil, nil, nil, nil
 }
 
 // Deliver implements pool.Waiter, on any goroutine.

@@ -33,9 +33,7 @@ func (s *session) settle() {
 		return
 	}
 	s.unpinned(r)
-	if r.potential == 0 {
-		s.residue = nil
-	}
+	s.residue = nil
 	s.release()
 }
 
@@ -97,11 +95,26 @@ func (s *session) audited() {
 	}
 	s.learn(r)
 	before := r.pins
-	r.settled(r.asked, r.findings.Held())
+	r.settled(r.asked, s.held(r.findings))
 	if new := r.pins &^ before; new != 0 {
 		s.proxy.hazards.found(s, new, r)
 	}
 	r.forgetSuspicion()
+}
+
+// held is what the client holds of what was found. Statements prepared by SQL
+// that we know of follow it.
+func (s *session) held(f *state.Findings) state.Holdings {
+	held := f.Held()
+	if held&state.HoldsStatements == 0 {
+		return held
+	}
+	for name := range f.Statements() {
+		if _, known := s.server.sqlNames[name]; !known {
+			return held
+		}
+	}
+	return held &^ state.HoldsStatements
 }
 
 // maxAudits is how often the same question is asked.
@@ -181,36 +194,62 @@ func (s *session) setParams(p *state.Params) {
 
 // executed: a statement among deeds has been executed. This is told once for
 // each statement of a Query, and once for each Execute.
-func (s *session) executed(d *deeds) {
-	r := s.remember()
+func (s *session) executed(d *deeds, query bool) {
 	if d.large {
+		r := s.remember()
 		r.makes, r.all = state.Askable()&^s.rules.ignored, true
 		return
 	}
-	r.potential |= d.potential
 	for i := range d.effects {
 		e := &d.effects[i]
-		if e.Statement != d.completed {
+		if query && e.Statement != d.completed {
 			continue
 		}
-		if !d.lone || !s.applied(e) {
-			s.may(d, e)
-			r.did(e)
-			s.restoreLater(r, e)
+		if s.executedSQL(d, e) || d.lone && query && s.applied(e) {
+			continue
 		}
+		r := s.remember()
+		s.may(d, e)
+		r.did(e)
+		s.restoreLater(r, e)
 	}
-	d.completed++
+	if query {
+		d.completed++
+	}
+}
+
+// executedSQL notes what has to do with statements prepared by SQL; false if
+// there is more to an effect.
+func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
+	switch e.Kind {
+	case state.KindPrepare:
+		if !s.replayable(d, e) {
+			return false
+		}
+		s.prepared(e, d.potential)
+		return true
+	case state.KindDeallocate:
+		s.deallocated(e.Name)
+	case state.KindDeallocateAll, state.KindDiscardAll:
+		s.deallocated(nil)
+	case state.KindExecute:
+		one, _ := s.sql.find(e.Name)
+		return one.makes == 0 && s.named[string(significant(e.Name))] == nil
+	}
+	return false
 }
 
 // suspected: a statement with deeds has been bound, and may be executed in
 // parts, or not at all.
 func (s *session) suspected(d *deeds) {
 	if d.large {
-		s.executed(d)
+		s.executed(d, false)
 		return
 	}
 	for i := range d.effects {
-		s.may(d, &d.effects[i])
+		if e := &d.effects[i]; !s.replayable(d, e) {
+			s.may(d, e)
+		}
 	}
 }
 
@@ -225,12 +264,12 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 	case report.Code == syntaxError && report.Where == "":
 		return // nothing of it was executed
 	case d.large:
-		s.executed(d)
+		s.executed(d, false)
 		return
 	}
 	for i := range d.effects {
 		e := &d.effects[i]
-		if e.Statement >= d.completed && e.Lasts() {
+		if e.Statement >= d.completed && e.Lasts() && e.Kind != state.KindPrepare {
 			s.may(d, e)
 		}
 	}
@@ -241,7 +280,10 @@ func (s *session) may(d *deeds, e *state.Effect) {
 	r := s.remember()
 	m := made(e)
 	if e.Kind == state.KindExecute {
-		m = r.potential
+		m = s.executes(e)
+	}
+	if m == 0 && e.Ends()&r.pins == 0 {
+		return
 	}
 	if e.Kind == state.KindUnsure && !s.rules.suspicious {
 		m &^= state.Askable()
@@ -251,6 +293,18 @@ func (s *session) may(d *deeds, e *state.Effect) {
 	if new := r.pins &^ before; new != 0 {
 		s.proxy.hazards.found(s, new, r)
 	}
+}
+
+// executes is what the statement may leave behind that an EXECUTE executes.
+func (s *session) executes(e *state.Effect) state.Holdings {
+	one, _ := s.sql.find(e.Name)
+	m := one.makes
+	if d := s.named[string(significant(e.Name))]; d != nil {
+		for i := range d.effects {
+			m |= made(&d.effects[i])
+		}
+	}
+	return m
 }
 
 // applied records an effect on parameters that took place in a transaction of

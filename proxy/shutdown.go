@@ -3,10 +3,12 @@ package proxy
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"carpool/pool"
 	"carpool/proxy/reactor"
+	"carpool/proxy/wire"
 )
 
 // ShutdownMode is how a Proxy is to end.
@@ -14,6 +16,8 @@ type ShutdownMode uint8
 
 const (
 	// WaitForClients takes no new clients and ends when the last one has left.
+	// When half of shutdown_timeout is over, those who are still there are asked
+	// to leave.
 	WaitForClients ShutdownMode = iota + 1
 	// WaitForServers lets transactions that have begun come to their end, and
 	// nothing more begin; then it closes everything.
@@ -31,16 +35,20 @@ const (
 	drainPoll = 20 * time.Millisecond
 	// handOverTime is how long connections that were begun before a shutdown
 	// may take to be established, where another process listens on the same
-	// port. It is less than the second after which a client knocks again.
-	handOverTime = 500 * time.Millisecond
-	// handOverLogin is how long they have for the login then.
-	handOverLogin = 500 * time.Millisecond
+	// port. It is less than the second after which a client knocks again, and
+	// then had better reach the other one.
+	handOverTime = 900 * time.Millisecond
+	// loginGrace is how long a login may take that had begun before the
+	// shutdown. With TLS and SCRAM it is half a dozen round trips.
+	loginGrace = 5 * time.Second
 )
 
 // drain is the state of a shutdown.
 type drain struct {
 	mu   sync.Mutex
 	mode ShutdownMode
+
+	cut atomic.Int64 // transactions that were cut off
 
 	listeners []*reactor.Listener // owned by the first worker
 }
@@ -125,31 +133,38 @@ func (p *Proxy) stopLoops() {
 	}
 }
 
-// spawnDrain looks again and again whether the drain is through, after the door
-// is closed. It is owned by the proxy and ends with it.
+// spawnDrain takes the steps of a shutdown that need time, and looks again and
+// again whether it is through. It is owned by the proxy and ends with it.
 func (p *Proxy) spawnDrain(handOver bool) {
 	p.tasks.Go(func() {
 		ticker := time.NewTicker(drainPoll)
 		defer ticker.Stop()
-		var deadline <-chan time.Time
+		var half, end, handedOver <-chan time.Time
 		if limit := p.Config().ShutdownTimeout; limit > 0 {
-			timer := time.NewTimer(limit)
-			defer timer.Stop()
-			deadline = timer.C
+			half, end = time.After(limit/2), time.After(limit)
 		}
 		if handOver {
-			p.handOver()
+			handedOver = time.After(handOverTime)
 		}
+		loginsDue := time.After(loginGrace)
 		for {
 			select {
 			case <-p.ctx.Done():
 				return
-			case <-deadline:
+			case <-handedOver:
+				handedOver = nil
+				p.closeListeners()
+			case <-loginsDue:
+				loginsDue = nil
+				p.closeDoor()
+			case <-half:
+				p.askToLeave()
+			case <-end:
 				p.log.Warn("shutdown_timeout is over: closing what is left")
 				p.Shutdown(Immediate)
 				return
 			case <-ticker.C:
-				if p.drained() {
+				if handedOver == nil && p.drained(loginsDue != nil) {
 					p.Shutdown(Immediate)
 					return
 				}
@@ -158,30 +173,19 @@ func (p *Proxy) spawnDrain(handOver bool) {
 	})
 }
 
-// handOver closes the door behind those who had begun to come in.
-func (p *Proxy) handOver() {
-	for _, step := range []struct {
-		limit time.Duration
-		then  func()
-	}{{handOverTime, p.closeListeners}, {handOverLogin, p.closeDoor}} {
-		timer := time.NewTimer(step.limit)
-		select {
-		case <-p.ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-			step.then()
-		}
-	}
-}
-
-// drained reports whether what the drain waits for has happened.
-func (p *Proxy) drained() bool {
+// drained reports whether what the drain waits for has happened. logins is
+// whether those that are under way are among it.
+func (p *Proxy) drained(logins bool) bool {
 	p.drain.mu.Lock()
 	mode := p.drain.mode
 	p.drain.mu.Unlock()
-	if p.clients.Load() > 0 && mode == WaitForClients {
-		return false
+	if mode == WaitForClients {
+		if p.clients.Load() > 0 || logins && p.loginsUnderWay() {
+			return false
+		}
+		if p.clients.Load() > 0 {
+			return false // it has just come through its login
+		}
 	}
 	for _, st := range p.pools.Snapshot() {
 		if st.Leased > 0 {
@@ -192,6 +196,125 @@ func (p *Proxy) drained() bool {
 	defer p.routesMu.Unlock()
 	return !slices.ContainsFunc(p.ended, func(r *route) bool { return r.pool.Stats().Leased > 0 })
 }
+
+// loginsUnderWay reports whether anybody is proving who it is. It asks all
+// loops and blocks until they have answered.
+func (p *Proxy) loginsUnderWay() bool {
+	counts := make(chan int, len(p.workers))
+	for _, w := range p.workers {
+		count := func() {
+			logins := 0
+			w.each(func(s *session) {
+				if s.state == stateLogin {
+					logins++
+				}
+			})
+			counts <- logins
+		}
+		if !w.Post(reactor.TaskFunc(count)) {
+			return false // it has come to its end
+		}
+	}
+	total := 0
+	for range p.workers {
+		select {
+		case n := <-counts:
+			total += n
+		case <-p.ctx.Done():
+			return false
+		}
+	}
+	return total > 0
+}
+
+// askToLeave has the clients leave that wouldn't by themselves.
+func (p *Proxy) askToLeave() {
+	p.drain.mu.Lock()
+	mode := p.drain.mode
+	p.drain.mu.Unlock()
+	if mode != WaitForClients {
+		return // they have been told more than that
+	}
+	p.closeDoor() // who came in now would miss it
+	p.eachSession((*session).askToLeave)
+	p.log.Info("half of shutdown_timeout is over: clients have to go when they next ask for something")
+}
+
+// askToLeave has the client told to go in answer to what it asks for next. Many
+// a driver doesn't look at what it is sent while it asks for nothing: it would
+// only find its connection closed, and couldn't tell whether its statement was
+// executed.
+func (s *session) askToLeave() {
+	if s.state != stateLogin && s.state != stateConsole {
+		s.client.SetHandler(&leaver{session: s})
+	}
+}
+
+// leaver listens to a client that has to go, in place of its session. The answer
+// is a whole one, up to ReadyForQuery, and then the connection ends: of an error
+// with the end of the connection right behind it, libpq keeps the latter alone.
+type leaver struct {
+	*session
+	telling bool // the error was sent, the rest of the batch is to come
+}
+
+// Data implements reactor.Handler.
+func (l *leaver) Data(c *reactor.Conn, b []byte) int {
+	if !l.telling {
+		if b[0] == wire.Terminate || b[0] == wire.Sync || !l.betweenTransactions() {
+			return l.session.Data(c, b)
+		}
+		l.telling = true
+		l.drop(pool.ReasonShutdown)
+		l.fail(terminating())
+	}
+	used := 0
+	for used < len(b) {
+		n := l.session.Data(c, b[used:used+l.nextMessage(b[used:])])
+		used += n
+		switch {
+		case l.state == stateClosed || l.state == stateFarewell:
+			return len(b)
+		case l.body == 0 && !l.failing && !l.skipping:
+			l.dismiss("server shutting down")
+			return len(b)
+		case n == 0:
+			return used
+		}
+	}
+	return used
+}
+
+// nextMessage is how much of b belongs to one message: what follows it must not
+// be taken for the beginning of something new.
+func (l *leaver) nextMessage(b []byte) int {
+	if l.body > 0 {
+		return min(l.body, len(b))
+	}
+	if h, ok, valid := wire.ParseHeader(b); ok && valid {
+		return min(h.Size(), len(b))
+	}
+	return len(b)
+}
+
+// terminating is shuttingDown in Postgres's own words, by which drivers and
+// their pools know that the connection is of no more use.
+func terminating() wire.Report {
+	r := shuttingDown()
+	r.Message = "terminating connection due to administrator command"
+	return r
+}
+
+// betweenTransactions reports whether what the client sends next begins
+// something new.
+func (s *session) betweenTransactions() bool {
+	return (s.state == stateIdle || s.state == stateActive) && s.body == 0 && s.collected == nil &&
+		!s.failing && !s.skipping && (s.server == nil || s.exchange.idle())
+}
+
+// CutOff is how many transactions the shutdown has cut off. It is final when
+// Run has returned. Any goroutine may call it.
+func (p *Proxy) CutOff() int { return int(p.drain.cut.Load()) }
 
 // sendAway ends a session as soon as it is in no transaction.
 func (s *session) sendAway() {
@@ -210,13 +333,17 @@ func (s *session) sendAway() {
 
 // throwOut ends a session now.
 func (s *session) throwOut() {
-	if s.state == stateClosed || s.state == stateFarewell {
-		return
+	switch {
+	case s.state == stateClosed || s.state == stateFarewell:
+	case s.state != stateLogin:
+		if s.server != nil && !s.exchange.idle() {
+			s.proxy.drain.cut.Add(1)
+		}
+		s.drop(pool.ReasonShutdown)
+		s.reject(shuttingDown())
+	case s.login.stop != nil || s.client.Paused():
+		s.clientGone("server shutting down") // in the middle of a handshake, in which nothing can be said
+	default:
+		s.refuse(notAccepting())
 	}
-	s.drop(pool.ReasonShutdown)
-	if s.state == stateLogin {
-		s.clientGone("server shutting down")
-		return
-	}
-	s.reject(shuttingDown())
 }

@@ -10,6 +10,7 @@ import (
 	"carpool/proxy/reactor"
 	"carpool/proxy/wire"
 
+	"github.com/jackc/pgx/v5/pgproto3"
 	"go.uber.org/goleak"
 )
 
@@ -152,6 +153,144 @@ func TestShutdownInTheMiddleOfALogin(t *testing.T) {
 		if r := late.refusal(); r.Code != "57P03" {
 			t.Errorf("%s: %+v, want 57P03", mode, r)
 		}
+	}
+}
+
+// A login that has begun before the end gets the time it takes: where another
+// process takes over it succeeds, else the client is told so.
+func TestShutdownLetsLoginsEnd(t *testing.T) {
+	begin := func(settings string) (*pooler, *wireClient) {
+		p := startPooler(t, "pool_mode = transaction\n"+settings)
+		late := p.knock()
+		late.send(startupPacket("app", "app")[:10])
+		eventually(t, "it to be accepted", func() bool { return p.State().Accepted == 1 })
+		p.Shutdown(WaitForClients)
+		eventually(t, "new connections to be refused", p.refusesConnections)
+		late.send(startupPacket("app", "app")[10:])
+		return p, late
+	}
+	p, late := begin("so_reuseport = 1")
+	late.until(wire.ReadyForQuery)
+	if got := late.answer("select 'in time'"); got != "in time" {
+		t.Errorf("a client got %q", got)
+	}
+	late.send(wire.AppendEmpty(nil, wire.Terminate))
+	p.ended()
+	p, late = begin("")
+	if r := late.refusal(); r.Code != "57P03" {
+		t.Errorf("%+v, want 57P03", r)
+	}
+	p.ended()
+}
+
+// Who says nothing at all in its login is told before it is cut off.
+func TestShutdownTellsWhoIsLoggingIn(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction")
+	silent := p.knock()
+	silent.send(startupPacket("app", "app")[:4])
+	eventually(t, "it to be accepted", func() bool { return p.State().Accepted == 1 })
+	p.stop(Immediate)
+	if r := silent.refusal(); r.Code != "57P03" {
+		t.Errorf("%+v, want 57P03", r)
+	}
+}
+
+// isTold expects that what the client has asked for is answered with 57P01, in
+// whole, and that the connection ends then.
+func (c *wireClient) isTold(who string) {
+	c.t.Helper()
+	if r := wire.ParseReport(c.until(wire.ErrorResponse)); r.Code != "57P01" {
+		c.t.Errorf("%s: %+v, want 57P01", who, r)
+	}
+	if typ, _, err := c.next(); err != nil || typ != wire.ReadyForQuery {
+		c.t.Errorf("%s: %q, %v after the error", who, typ, err)
+	}
+	if typ, _, err := c.next(); err == nil {
+		c.t.Errorf("%s: the connection goes on with %q", who, typ)
+	}
+}
+
+// After half of shutdown_timeout clients hear in the answer to their next
+// statement that they have to go, and nothing of that is executed; transactions
+// come to their end, and who is quiet stays until the end of the time.
+func TestShutdownAsksClientsToLeave(t *testing.T) {
+	direct(t, "create table leavers (who text)")
+	direct(t, "grant all on leavers to public")
+	defer direct(t, "drop table leavers")
+	for _, mode := range []string{"transaction", "session"} {
+		t.Run(mode, func(t *testing.T) {
+			p := startPooler(t, "default_pool_size = 20\nshutdown_timeout = 3\npool_mode = "+mode)
+			quiet, simple, piped, extended, torn, busy := p.enter("app", "app"), p.enter("app", "app"), p.enter("app", "app"),
+				p.enter("app", "app"), p.enter("app", "app"), p.enter("app", "app")
+			for _, c := range []*wireClient{quiet, simple, piped, extended, torn} {
+				c.answer("select 1")
+			}
+			busy.query("begin")
+			busy.until(wire.ReadyForQuery)
+			p.Shutdown(WaitForClients)
+			eventually(t, "half of the time to be over", func() bool { return strings.Contains(p.log.String(), "half of shutdown_timeout") })
+			for _, w := range p.workers {
+				through := make(chan struct{})
+				w.Post(taskOf(func() { close(through) }))
+				<-through
+			}
+
+			simple.query("insert into leavers values ('simple')")
+			simple.isTold("simple")
+			both := wire.AppendQuery(nil, "insert into leavers values ('first')")
+			piped.send(wire.AppendQuery(both, "insert into leavers values ('second')"))
+			piped.isTold("piped")
+			var batch []byte
+			for _, m := range []pgproto3.FrontendMessage{
+				&pgproto3.Parse{Query: "insert into leavers values ('batch')"}, &pgproto3.Bind{}, &pgproto3.Execute{}, &pgproto3.Sync{},
+			} {
+				var err error
+				if batch, err = m.Encode(batch); err != nil {
+					t.Fatal(err)
+				}
+			}
+			extended.send(batch[:len(batch)-8])
+			extended.send(batch[len(batch)-8:])
+			extended.isTold("extended")
+			long := wire.AppendQuery(nil, "insert into leavers values ('"+strings.Repeat("x", 100_000)+"')")
+			torn.send(long[:50_000])
+			torn.send(long[50_000:])
+			torn.isTold("torn")
+
+			if got := busy.answer("select 'in time'"); got != "in time" {
+				t.Errorf("the busy client got %q", got)
+			}
+			busy.query("commit")
+			busy.until(wire.ReadyForQuery)
+			busy.query("begin")
+			busy.isTold("busy")
+			p.ended()
+			if r := quiet.refusal(); r.Code != "57P01" {
+				t.Errorf("the quiet client: %+v, want 57P01", r)
+			}
+			if got := direct(t, "select count(*) from leavers"); got != "0" {
+				t.Errorf("%s statements were executed", got)
+			}
+			if n := p.CutOff(); n != 0 {
+				t.Errorf("%d transactions were cut off", n)
+			}
+		})
+	}
+}
+
+// It is known how many transactions were lost.
+func TestShutdownCountsWhatItCutsOff(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction")
+	for range 2 {
+		c := p.enter("app", "app")
+		c.query("begin")
+		c.until(wire.ReadyForQuery)
+		c.answer("select 1")
+	}
+	p.enter("app", "app").answer("select 1")
+	p.stop(Immediate)
+	if n := p.CutOff(); n != 2 {
+		t.Errorf("%d transactions were cut off, want 2", n)
 	}
 }
 

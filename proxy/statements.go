@@ -30,14 +30,16 @@ type translation struct {
 }
 
 // intern returns the statement that a client means by rest. Bytes that are plain
-// ASCII without a backslash mean the same to every client.
+// ASCII without a backslash are read in the same way for every client; which
+// tables they mean depends on its search_path.
 func (s *statements) intern(rest []byte) *prepared.Statement {
+	path, _ := s.params.Value("search_path")
 	for _, b := range rest {
 		if b >= 0x80 || b == '\\' {
-			return s.catalog.InternIn(s.dialect(), rest)
+			return s.catalog.InternIn(s.dialect()+"/"+path, rest)
 		}
 	}
-	return s.catalog.Intern(rest)
+	return s.catalog.InternIn(path, rest)
 }
 
 // dialect names what decides how a query's bytes are read.
@@ -45,6 +47,13 @@ func (s *statements) dialect() string {
 	encoding, _ := s.params.Value("client_encoding")
 	strings, _ := s.params.Value("standard_conforming_strings")
 	return encoding + "/" + strings
+}
+
+// changedResult reports whether an error says that a statement returns other
+// columns than when it was prepared, as after a migration. The message is
+// translated, where it comes from isn't.
+func changedResult(r *wire.Report) bool {
+	return r.Code == "0A000" && r.Routine == "RevalidateCachedQuery"
 }
 
 // maxNameLen is how much of a statement's name Postgres looks at, in bytes.
@@ -155,7 +164,7 @@ func (x *exchange) bind(dst, portal, name []byte, namesLen, bodyLen int) (out []
 	dst = append(append(dst, portal...), 0)
 	dst = wire.AppendString(dst, server)
 	x.batch = true
-	x.push(pending{kind: kindBind, renamed: true})
+	x.push(pending{kind: kindBind, renamed: true, uses: statement})
 	return dst, replace, true
 }
 
@@ -182,7 +191,7 @@ func (x *exchange) describe(dst, body []byte) ([]byte, verdict) {
 	}
 	dst = x.ensure(dst, statement)
 	x.batch = true
-	x.push(pending{kind: kindDescribe, renamed: true})
+	x.push(pending{kind: kindDescribe, renamed: true, uses: statement})
 	return appendDescribe(dst, statement.Name()), replace
 }
 

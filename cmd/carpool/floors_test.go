@@ -45,6 +45,7 @@ var floors = map[string]int{
 	"bench":                 benchFloor,
 	"bench/compare":         benchFloor,
 	"bench/delay":           benchFloor,
+	"bench/drivers":         benchFloor,
 	"bench/experiment":      benchFloor,
 	"bench/nullserver":      benchFloor,
 	"bench/pgserver":        benchFloor,

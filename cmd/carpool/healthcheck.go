@@ -35,13 +35,19 @@ func healthcheckCommand(p *program) *cobra.Command {
 		Long: `Ask a running carpool whether it is well, for a container's health check: an image that holds nothing but carpool has no
 other program that could ask. The status is 0 if the answer is, and 1 if there is none or it is another than 2xx.
 
-carpool answers /healthz as long as it lives and /readyz while it takes clients, on the address that metrics_listen sets.`,
+carpool answers /healthz as long as it lives and /readyz while it takes clients, on the address that metrics_listen sets. Where
+` + metricsVariable + ` is set to nothing there is nobody to ask, and the status is 0.`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if timeout <= 0 {
 				return usageError{errors.New("--timeout must be greater than 0")}
 			}
-			where := cmp.Or(address, healthURL(p.variable(metricsVariable)))
+			listen, given := p.lookup(metricsVariable)
+			if address == "" && given && listen == "" {
+				_, err := fmt.Fprintln(p.stdout, "nothing to ask: "+metricsVariable+" is empty, so carpool serves no metrics")
+				return err
+			}
+			where := cmp.Or(address, healthURL(listen))
 			return p.interruptible(func(ctx context.Context) error { return askHealth(ctx, where, timeout) })
 		},
 	}

@@ -95,6 +95,9 @@ func TestHealthcheckOfARunningCarpool(t *testing.T) {
 	if status := start(t, nil, "healthcheck", "--url", "http://"+address+"/readyz").wait(); status != exitOK {
 		t.Errorf("asked whether it is ready, it ends with %d", status)
 	}
+	if status, stdout, _ := runHere([]string{metricsVariable + "="}, "healthcheck"); status != exitOK || !strings.Contains(stdout, "nothing to ask") {
+		t.Errorf("without metrics it ends with %d: %s", status, stdout)
+	}
 	p.signal(syscall.SIGTERM)
 	p.wait()
 	after := start(t, environ, "healthcheck")

@@ -33,6 +33,9 @@ func checkFileLimit(c *config.Config, log *slog.Logger) {
 // as max_client_conn.
 func filesNeeded(c *config.Config) int {
 	needed := c.MaxClientConn + otherFiles
+	if c.MetricsListen != "" {
+		needed += maxVisitors
+	}
 	for _, d := range c.Databases {
 		limits := c.Resolve(d, d.User)
 		servers := limits.PoolSize + limits.ReservePoolSize

@@ -25,13 +25,18 @@ type program struct {
 
 // variable returns an environment variable, "" if it isn't set.
 func (p *program) variable(name string) string {
-	value := ""
+	value, _ := p.lookup(name)
+	return value
+}
+
+// lookup returns an environment variable, and whether it is set at all.
+func (p *program) lookup(name string) (value string, set bool) {
 	for _, entry := range p.environ {
 		if v, ok := strings.CutPrefix(entry, name+"="); ok {
-			value = v
+			value, set = v, true
 		}
 	}
-	return value
+	return value, set
 }
 
 // The statuses that carpool ends with.

@@ -26,7 +26,8 @@ database that DATABASE_URL names. CARPOOL_* environment variables override the f
 Without a file, CARPOOL_URLS may name several variables with database URLs, and CARPOOL_USERLIST holds users as an auth_file does.
 
 SIGTERM takes no new clients and ends when the last one has left, or after shutdown_timeout; SIGINT ends when running
-transactions have; a second one of either, or SIGQUIT, ends at once. SIGHUP reads the configuration anew.`,
+transactions have; SIGINT after either, or SIGQUIT, ends at once. The status is 1 if that cut off a transaction. SIGHUP reads the
+configuration anew.`,
 		Args: atMostOneFile,
 		RunE: func(_ *cobra.Command, args []string) error { return p.serveFrom(s, args) },
 	}
@@ -46,7 +47,7 @@ func (p *program) serveFrom(s *source, args []string) error {
 	}
 	out := newLogWriter(stream)
 	defer out.Close()
-	r := &reloading{load: func() (*config.Config, error) { return p.load(s, args) }}
+	r := p.reloadingFrom(s, args)
 	r.level.Set(logLevel(c))
 	log := newLogAt(c, out, &r.level)
 	if s.quiet {
@@ -69,7 +70,7 @@ func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err e
 			err = removeErr
 		}
 	}()
-	metricsListener, err := listenMetrics(c.MetricsListen)
+	metricsListener, err := listenMetricsFor(c)
 	if err != nil {
 		return err
 	}
@@ -85,18 +86,30 @@ func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err e
 	var helpers sync.WaitGroup // all of them end with ctx
 	defer helpers.Wait()
 	defer stop()
+	manager := serviceManager{socket: p.variable(notifyVariable), log: log}
+	handOver := func() {
+		manager.stopping()
+		if c.SOReusePort {
+			closeListener(metricsListener) // the other process answers from now on
+		}
+	}
 	helpers.Go(func() { console.Run(ctx) })
-	helpers.Go(func() { obey(ctx, p.signals, px, r, log) })
+	helpers.Go(func() { obey(ctx, p.signals, px, r, handOver, log) })
+	go r.run(ctx, px, manager, log)
 	if metricsListener != nil {
 		helpers.Go(func() { serveMetrics(ctx, metricsListener, px, log) })
 	}
 	releaseProgram() // most of what starting took isn't needed again
 	st := px.State()
-	log.Info("up", "poller", st.Poller, "event_loops", st.Loops)
+	log.Info("event loops", "poller", st.Poller, "event_loops", st.Loops)
+	manager.ready(px.Addresses()) // the sockets are open: clients get in
 	if err := px.Run(); err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}
 	log.Info("stopped")
+	if cut := px.CutOff(); cut > 0 {
+		return fmt.Errorf("transactions were cut off by the end: %d", cut)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -26,5 +27,33 @@ func TestFreshProcessIsSmall(t *testing.T) {
 		if size > limit {
 			t.Errorf("%s: %d kB are more than %d", extra, size, limit)
 		}
+	}
+}
+
+// Whoever opens connections to the metrics without end keeps neither clients
+// nor health checks out: descriptors are there for them.
+func TestIdleVisitorsTakeNoRoom(t *testing.T) {
+	const visitors = 200
+	p := startCommand(t, ownURL(), "sh", "-c", `ulimit -n 150 && exec "$@"`, "sh", binary, "serve", "--port=0",
+		"--set=metrics_listen=*:0", "--set=max_client_conn=20")
+	address, _, _ := strings.Cut(p.await(`msg="listening on `), `"`)
+	metrics, _, _ := strings.Cut(p.await(`msg="metrics on http://`), "/")
+	_, port, err := net.SplitHostPort(metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range visitors {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	mustQuery(t, mustConnect(t, address), "SELECT 1")
+	if status := getStatus(t, "http://127.0.0.1:"+port+"/healthz"); status != 200 {
+		t.Errorf("/healthz answers %d", status)
+	}
+	if strings.Contains(p.stderr.String(), "out of file descriptors") {
+		t.Error("the descriptors ran out")
 	}
 }

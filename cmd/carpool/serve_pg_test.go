@@ -81,7 +81,7 @@ func TestServeADatabaseURL(t *testing.T) {
 		t.Errorf("it is the user %q", got)
 	}
 	log := p.stderr.String()
-	for _, want := range []string{`version="` + version() + `"`, "msg=up poller=", `msg="file descriptors" limit=`} {
+	for _, want := range []string{`version="` + version() + `"`, `msg="event loops" poller=`, `msg="file descriptors" limit=`} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log has no %s", want)
 		}
@@ -214,12 +214,12 @@ func TestIntWaitsForTransactions(t *testing.T) {
 	}
 }
 
-// A second signal, or SIGQUIT, doesn't wait for anybody.
+// SIGINT after another signal, or SIGQUIT, doesn't wait for anybody. The status
+// tells that a transaction was lost.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	for _, signals := range [][]syscall.Signal{
-		{syscall.SIGTERM, syscall.SIGTERM},
 		{syscall.SIGTERM, syscall.SIGINT},
-		{syscall.SIGINT, syscall.SIGTERM},
+		{syscall.SIGTERM, syscall.SIGQUIT},
 		{syscall.SIGINT, syscall.SIGINT},
 		{syscall.SIGQUIT},
 	} {
@@ -227,13 +227,14 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 			p, address := serve(t, ownURL(), "serve")
 			conn := mustConnect(t, address)
 			mustQuery(t, conn, "BEGIN")
+			mustQuery(t, conn, "SELECT 1") // now it has begun on a server
 			for i, sig := range signals {
 				p.signal(sig)
 				if i+1 < len(signals) {
 					p.await("shutting down: waiting for")
 				}
 			}
-			if status := p.wait(); status != 0 {
+			if status := p.wait(); status != exitFailure || !strings.Contains(p.stderr.String(), "transactions were cut off by the end: 1\n") {
 				t.Errorf("status %d", status)
 			}
 			if _, err := query(conn, "COMMIT"); err == nil {
@@ -243,13 +244,51 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// A drain has its limit.
+// Platforms send SIGTERM several times: what runs comes to its end all the same.
+func TestRepeatedTermIsOne(t *testing.T) {
+	for _, first := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		p, address := serve(t, ownURL(), "serve", "--set=shutdown_timeout=20s")
+		conn := mustConnect(t, address)
+		type result struct {
+			value string
+			err   error
+		}
+		answered := make(chan result, 1)
+		go func() {
+			value, err := query(conn, "SELECT 'done' FROM pg_sleep(1)")
+			answered <- result{value, err}
+		}()
+		eventually(t, "the query runs", func() bool {
+			n, err := postgres.Value(t.Context(), "", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT ''done''%' AND state = 'active'")
+			return err == nil && n == "1"
+		})
+		p.signal(first)
+		p.await("shutting down")
+		for range 3 {
+			p.signal(syscall.SIGTERM)
+			p.await("got signal terminated again, which changes nothing so soon")
+		}
+		if got := <-answered; got.err != nil || got.value != "done" {
+			t.Errorf("%s, and then repeated SIGTERM: the query ended with %q, %v", first, got.value, got.err)
+		}
+		_ = conn.Close(context.Background())
+		if status := p.wait(); status != exitOK {
+			t.Errorf("%s: status %d", first, status)
+		}
+	}
+}
+
+// A drain has its limit. Connections on which nothing goes on are no loss.
 func TestShutdownTimeout(t *testing.T) {
-	p, address := serve(t, ownURL(), "serve", "--set=shutdown_timeout=100ms")
-	mustQuery(t, mustConnect(t, address), "BEGIN")
-	p.signal(syscall.SIGTERM)
-	if status := p.wait(); status != 0 || !strings.Contains(p.stderr.String(), "shutdown_timeout is over") {
-		t.Errorf("status %d", status)
+	for statement, want := range map[string]int{"BEGIN": exitFailure, "SELECT 2": exitOK} {
+		p, address := serve(t, ownURL(), "serve", "--set=shutdown_timeout=100ms")
+		conn := mustConnect(t, address)
+		mustQuery(t, conn, statement)
+		mustQuery(t, conn, "SELECT 1")
+		p.signal(syscall.SIGTERM)
+		if status := p.wait(); status != want || !strings.Contains(p.stderr.String(), "shutdown_timeout is over") {
+			t.Errorf("%s: status %d, want %d", statement, status, want)
+		}
 	}
 }
 

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // The environment alone is enough: several databases, users of their own, the
@@ -56,5 +59,48 @@ func TestServeByTheEnvironment(t *testing.T) {
 	}
 	if p.stderr.String() != "" {
 		t.Errorf("on stderr: %s", p.stderr)
+	}
+}
+
+// A URL's own user doesn't get at what another URL's user may: there it would
+// have that one's rights.
+func TestUsersOfURLsAreConfined(t *testing.T) {
+	if err := postgres.Exec(t.Context(), "", "CREATE ROLE bill LOGIN PASSWORD 'mumble'"); err != nil {
+		t.Fatal(err)
+	}
+	p, address := serve(t, []string{
+		"ORDERS_URL=" + postgres.URL("app", "app"),
+		"MORE_URL=" + postgres.URL("app", "template1"),
+		"BILLING_URL=" + strings.Replace(postgres.URL("app", "postgres"), "//app:secret@", "//bill:mumble@", 1),
+		"CARPOOL_URLS=ORDERS_URL MORE_URL BILLING_URL",
+		`CARPOOL_USERLIST="ann" "whisper"`,
+	}, "serve")
+	for _, row := range []struct{ login, database, want string }{
+		{"app:secret", "app", "app"},
+		{"app:secret", "template1", "app"},
+		{"app:secret", "postgres", ""},
+		{"bill:mumble", "postgres", "bill"},
+		{"bill:mumble", "app", ""},
+		{"ann:whisper", "app", "app"},
+		{"ann:whisper", "postgres", "bill"},
+	} {
+		conn, err := dial("postgres://" + row.login + "@" + address + "/" + row.database + "?sslmode=disable")
+		if row.want == "" {
+			if told, ok := errors.AsType[*pgconn.PgError](err); !ok || told.Code != "42501" {
+				t.Errorf("%s at %s: %v", row.login, row.database, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s at %s: %v", row.login, row.database, err)
+			continue
+		}
+		if got := mustQuery(t, conn, "SELECT current_user"); got != row.want {
+			t.Errorf("%s at %s is %s", row.login, row.database, got)
+		}
+		_ = conn.Close(t.Context())
+	}
+	if strings.Contains(p.stderr.String(), "mumble") {
+		t.Error("the log shows a password")
 	}
 }

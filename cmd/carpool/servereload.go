@@ -1,17 +1,90 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"time"
 
 	"carpool/config"
 	"carpool/proxy"
 )
 
+// reloadPatience is how long a reload may take before the log tells that one is
+// still under way.
+const reloadPatience = 10 * time.Second
+
 // reloading is what it takes to put another configuration in force.
 type reloading struct {
 	load  func() (*config.Config, error) // from where the first one came
 	level slog.LevelVar                  // of the log
+	// asked has room for one: a reload that begins takes on everything that it
+	// was asked for before.
+	asked chan struct{}
+}
+
+// reloadingFrom is how the configuration that a command line names is loaded
+// again.
+func (p *program) reloadingFrom(s *source, args []string) *reloading {
+	load := func() (*config.Config, error) {
+		if err := regularFiles(p.configFile(args)); err != nil {
+			return nil, err
+		}
+		c, err := p.load(s, args)
+		if err != nil {
+			return nil, err
+		}
+		if err := regularFiles(
+			c.AuthFile, c.ClientTLS.KeyFile, c.ClientTLS.CertFile, c.ClientTLS.CAFile,
+			c.ServerTLS.KeyFile, c.ServerTLS.CertFile, c.ServerTLS.CAFile,
+		); err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	return &reloading{load: load, asked: make(chan struct{}, 1)}
+}
+
+// regularFiles is an error if one of the files that are there is something that
+// reading may wait for, such as a named pipe. At the start that does no harm,
+// and a shell's <(...) is one.
+func regularFiles(names ...string) error {
+	for _, name := range names {
+		about, err := os.Stat(name)
+		if err == nil && !about.Mode().IsRegular() && name != os.DevNull {
+			return fmt.Errorf("%s isn't a regular file, and a reload reads no other", name)
+		}
+	}
+	return nil
+}
+
+// ask asks for a reload, and doesn't wait for it.
+func (r *reloading) ask() {
+	select {
+	case r.asked <- struct{}{}:
+	default: // one is to come yet
+	}
+}
+
+// run reloads when it is asked to, one at a time, until ctx ends. What it reads
+// may be on a file system that doesn't answer, so nobody waits for it.
+func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceManager, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.asked:
+		}
+		slow := time.AfterFunc(reloadPatience, func() {
+			log.Warn("reload: the configuration, or a file that it names, is still being read")
+		})
+		manager.reloading()
+		r.reload(px, log)
+		manager.reloaded()
+		slow.Stop()
+	}
 }
 
 // reload reads the configuration anew, and logs what came of it.

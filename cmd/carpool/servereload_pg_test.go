@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,10 +91,10 @@ admin_users = app
 // The level of the log changes at once.
 func TestReloadChangesTheLogLevel(t *testing.T) {
 	dir := t.TempDir()
-	const text = "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\nunix_socket_dir =\nadmin_users = app\nauth_type = trust\nlog_level = "
+	const text = "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\nunix_socket_dir =\nadmin_users = app\nauth_type = any\nlog_level = "
 	file := write(t, dir, "carpool.ini", text+"info\n")
 	p := start(t, nil, "serve", file)
-	p.await(`msg="listening on `)
+	address, _, _ := strings.Cut(p.await(`msg="listening on `), `"`)
 	for _, step := range []struct{ level, logged string }{
 		{"debug", "msg=reloaded changes=1"},
 		{"warn", "new=warn"},
@@ -108,11 +109,67 @@ func TestReloadChangesTheLogLevel(t *testing.T) {
 	before := strings.Count(p.stderr.String(), "msg=reloaded")
 	write(t, dir, "carpool.ini", text+"error\n")
 	p.signal(syscall.SIGHUP)
+	console, err := dial("postgres://app@" + address + "/pgbouncer?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the level is another", func() bool {
+		results, err := console.Exec(t.Context(), "SHOW CONFIG").ReadAll()
+		return err == nil && slices.ContainsFunc(results[0].Rows, func(row [][]byte) bool {
+			return string(row[0]) == "log_level" && string(row[1]) == "error"
+		})
+	})
+	_ = console.Close(t.Context())
 	p.signal(syscall.SIGTERM)
 	if status := p.wait(); status != 0 {
 		t.Errorf("status %d", status)
 	}
 	if log := p.stderr.String(); strings.Count(log, "msg=reloaded") != before || strings.Contains(log, "got signal") {
 		t.Error("what is less than a warning is still logged")
+	}
+}
+
+// Where a reload would wait for somebody who never writes, it doesn't begin, or
+// keeps nobody else waiting; signals to stop are obeyed.
+func TestReloadThatCannotRead(t *testing.T) {
+	const text = "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = 0\nunix_socket_dir =\nauth_type = trust\n"
+	for _, row := range []struct {
+		name    string
+		content string // of the file, with PIPE for a named pipe's name; "" makes the file itself one
+		refused bool
+	}{
+		{"the file", "", true},
+		{"the users", text + "auth_file = PIPE\n", true},
+		{"an included file", text + "%include PIPE\n", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := write(t, dir, "carpool.ini", text)
+			p := start(t, nil, "serve", file)
+			p.await(`msg="listening on `)
+			pipe := filepath.Join(dir, "pipe")
+			if row.content == "" {
+				pipe = file
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				write(t, dir, "carpool.ini", strings.ReplaceAll(row.content, "PIPE", pipe))
+			}
+			if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				p.signal(syscall.SIGHUP)
+			}
+			if row.refused {
+				p.await(pipe + " isn't a regular file")
+				p.await("the configuration stays as it was")
+			}
+			p.signal(syscall.SIGTERM)
+			if status := p.wait(); status != exitOK {
+				t.Errorf("status %d", status)
+			}
+		})
 	}
 }

@@ -11,41 +11,58 @@ import (
 	"carpool/proxy"
 )
 
-// obey does what signals say until ctx ends.
-func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, r *reloading, log *slog.Logger) {
-	stopping := false
-	var late <-chan time.Time // clients have had their time to leave by themselves
+// repeatTime is how soon after a signal to stop a SIGTERM is still the same
+// one: platforms send it to each process, and again while they wait.
+const repeatTime = 5 * time.Second
+
+// ending is what the signals to stop have come to so far. The zero ending is
+// none.
+type ending struct{ last time.Time } // when the last of them came
+
+// mode is how a signal that came now makes the process end. ok is false if it
+// is one that has been obeyed already.
+func (e *ending) mode(sig os.Signal, now time.Time) (mode proxy.ShutdownMode, ok bool) {
+	first, repeated := e.last.IsZero(), now.Sub(e.last) < repeatTime
+	e.last = now
+	switch {
+	case sig == syscall.SIGTERM && first:
+		return proxy.WaitForClients, true
+	case sig == syscall.SIGTERM && repeated:
+		return 0, false
+	case sig == syscall.SIGINT && first:
+		return proxy.WaitForServers, true
+	default:
+		return proxy.Immediate, true
+	}
+}
+
+// obey does what signals say until ctx ends. handOver is called before the
+// first shutdown.
+func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, r *reloading, handOver func(), log *slog.Logger) {
+	var end ending
 	for {
 		var sig os.Signal
 		select {
 		case <-ctx.Done():
 			return
-		case <-late:
-			log.Info("half of shutdown_timeout is over: clients in no transaction have to go")
-			px.Shutdown(proxy.WaitForServers)
-			continue
 		case sig = <-signals:
 		}
-		mode := proxy.Immediate
 		switch sig {
 		case syscall.SIGHUP:
-			r.reload(px, log)
+			r.ask()
 			continue
 		case syscall.SIGUSR1, syscall.SIGUSR2:
 			log.Warn("got a signal to pause or to resume, which isn't built yet")
 			continue
-		case syscall.SIGTERM:
-			mode = proxy.WaitForClients
-			if limit := px.Config().ShutdownTimeout; limit > 0 {
-				late = time.After(limit / 2)
-			}
-		case syscall.SIGINT:
-			mode = proxy.WaitForServers
 		}
-		if stopping {
-			mode = proxy.Immediate
+		if end.last.IsZero() {
+			handOver()
 		}
-		stopping = true
+		mode, ok := end.mode(sig, time.Now())
+		if !ok {
+			log.Info("got signal " + sig.String() + " again, which changes nothing so soon; SIGINT or SIGQUIT ends at once")
+			continue
+		}
 		log.Info("got signal " + sig.String())
 		px.Shutdown(mode)
 	}

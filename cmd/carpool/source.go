@@ -71,6 +71,15 @@ func (s *source) notBuilt() error {
 	return nil
 }
 
+// configFile is the configuration file that the command line or the environment
+// names, "" if neither does.
+func (p *program) configFile(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return p.variable(fileVariable)
+}
+
 // load puts the configuration together: the file or the database URL, over it
 // the environment, over that the command line. A configuration with anything
 // wrong in it is an error, config.Problems, with all that is wrong.
@@ -78,10 +87,10 @@ func (p *program) load(s *source, args []string) (*config.Config, error) {
 	if err := s.notBuilt(); err != nil {
 		return nil, err
 	}
-	file := p.variable(fileVariable)
-	if len(args) > 0 {
-		file = args[0]
+	if strings.HasPrefix(s.listen, listenFromEnv) && s.port != "" {
+		return nil, usageError{fmt.Errorf("--listen %s and --port both say a port: one of them is too many", s.listen)}
 	}
+	file := p.configFile(args)
 	users, problems := p.readUserList()
 	c, sound, more := p.base(s, file, users)
 	problems = append(problems, more...)

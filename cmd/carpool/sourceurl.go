@@ -22,7 +22,12 @@ func (p *program) readURLs(s *source, haveFile bool) (urls []variableURL, proble
 			names = []string{defaultURLVariable}
 		}
 	}
+	known := make(map[string]bool)
 	for _, name := range names {
+		if known[name] {
+			continue // it would get a second pool
+		}
+		known[name] = true
 		switch text := p.variable(name); {
 		case strings.Contains(name, ":"):
 			// It is likely a URL, with a password in it.
@@ -59,8 +64,9 @@ func addURLs(c *config.Config, urls []variableURL) (list []*sidecar.URL, problem
 	return list, nil
 }
 
-// admitUsers lets the users of several URLs in, each with the URL's password.
-// Those that users has are left to it.
+// admitUsers lets the users of several URLs in, each with the URL's password and
+// to the databases of the URLs that have that user: what the others lead to has
+// its own user's rights. Those that users has are left to it.
 func admitUsers(c *config.Config, urls []*sidecar.URL, users map[string]string) (problems config.Problems) {
 	c.StaticUsers = make(map[string]string, len(urls))
 	for _, u := range urls {
@@ -80,6 +86,12 @@ func admitUsers(c *config.Config, urls []*sidecar.URL, users map[string]string) 
 			})
 		case password != "":
 			c.StaticUsers[user] = password
+		}
+	}
+	c.Confined = make(map[string][]string, len(c.StaticUsers))
+	for _, u := range urls {
+		if _, admitted := c.StaticUsers[u.Server.User]; admitted {
+			c.Confined[u.Server.User] = append(c.Confined[u.Server.User], u.Server.Name)
 		}
 	}
 	return problems

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // readUserList reads the users in CARPOOL_USERLIST, which holds what an
-// auth_file would. The secrets are as they were written.
-func (p *program) readUserList() (map[string]string, config.Problems) {
+// auth_file would, one pair on each line. The secrets are as they were written.
+func (p *program) readUserList() (users map[string]string, problems config.Problems) {
 	text := p.variable(userListVariable)
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
@@ -18,12 +19,30 @@ func (p *program) readUserList() (map[string]string, config.Problems) {
 	if _, err := auth.LoadUsers(strings.NewReader(text), userListVariable); err != nil {
 		return nil, config.Problems{{Message: err.Error()}}
 	}
-	users := make(map[string]string)
+	users = make(map[string]string)
+	number := 0
 	for line := range strings.Lines(text) {
-		// LoadUsers has accepted the line: it is a comment or two quoted fields.
-		if user, rest, ok := cutQuoted(line); ok {
-			users[user], _, _ = cutQuoted(rest)
+		number++
+		// LoadUsers has accepted the line: it is a comment or begins with two quoted fields.
+		user, rest, ok := cutQuoted(line)
+		if !ok {
+			continue
 		}
+		secret, rest, _ := cutQuoted(rest)
+		wrong := func(what string) {
+			problems = append(problems, config.Problem{File: userListVariable, Line: number, Message: what})
+		}
+		// A file may have anything there, as PgBouncer's may. Here it is likely a list that has lost its line breaks.
+		if rest = strings.TrimSpace(rest); rest != "" && !strings.HasPrefix(rest, "#") && !strings.HasPrefix(rest, ";") {
+			wrong("there is more than a user and a secret on the line: each pair needs a line of its own, with a real line break")
+		}
+		if _, twice := users[user]; twice {
+			wrong(fmt.Sprintf("the user %q is there for the second time", user))
+		}
+		users[user] = secret
+	}
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	return users, nil
 }

@@ -10,12 +10,12 @@ import (
 
 func TestUserList(t *testing.T) {
 	scram := "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$" + strings.Repeat("A", 43) + "=:" + strings.Repeat("A", 43) + "="
-	text := "; the users\n\"ann\" \"her \"\"secret\"\"; really\" # ann\r\n\n\t\"bob\"\t\"" + scram + "\"\n\"ann\" \"another\"\n# \"eve\" \"x\"\n\"carl\" \"\""
+	text := "; the users\n\"ann\" \"her \"\"secret\"\"; really\" # ann\r\n\n\t\"bob\"\t\"" + scram + "\"\n# \"eve\" \"x\"\n\"carl\" \"\""
 	users, problems := (&program{environ: []string{"CARPOOL_USERLIST=" + text}}).readUserList()
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	want := map[string]string{"ann": "another", "bob": scram, "carl": ""}
+	want := map[string]string{"ann": `her "secret"; really`, "bob": scram, "carl": ""}
 	for user, secret := range want {
 		if got, ok := users[user]; !ok || got != secret {
 			t.Errorf("the secret of %s is %q", user, got)
@@ -27,6 +27,28 @@ func TestUserList(t *testing.T) {
 	_, problems = (&program{environ: []string{"CARPOOL_USERLIST=\"ann\" \"fine\"\nbob hunter2\n"}}).readUserList()
 	if len(problems) == 0 || !strings.Contains(problems.Error(), "CARPOOL_USERLIST:2: ") || strings.Contains(problems.Error(), "hunter2") {
 		t.Errorf("a broken list: %v", problems)
+	}
+}
+
+// What is likely a mistake isn't overlooked.
+func TestUserListThatWontDo(t *testing.T) {
+	for text, want := range map[string][]string{
+		`"ann" "hunter2"\n"bob" "hunter3"`:             {"CARPOOL_USERLIST:1: there is more than a user and a secret"},
+		`"ann" "hunter2" "bob" "hunter3"`:              {"CARPOOL_USERLIST:1: there is more than a user and a secret"},
+		"# users\n\"ann\" \"hunter2\" junk\n":          {"CARPOOL_USERLIST:2: there is more than a user and a secret"},
+		"\"ann\" \"hunter2\"\n\n\"ann\" \"hunter3\"\n": {`CARPOOL_USERLIST:3: the user "ann" is there for the second time`},
+		"\"ann\" \"hunter2\" x\n\"ann\" \"hunter2\"\n": {"CARPOOL_USERLIST:1: ", "CARPOOL_USERLIST:2: "},
+	} {
+		_, problems := (&program{environ: []string{"CARPOOL_USERLIST=" + text}}).readUserList()
+		if len(problems) != len(want) || strings.Contains(problems.Error(), "hunter") {
+			t.Errorf("%q: %v", text, problems)
+			continue
+		}
+		for i, problem := range problems {
+			if !strings.Contains(problem.String(), want[i]) {
+				t.Errorf("%q: %v", text, problem)
+			}
+		}
 	}
 }
 
@@ -42,6 +64,7 @@ func TestConfiguredByTheEnvironment(t *testing.T) {
 	}{
 		{"one URL", []string{orders, "CARPOOL_URLS=ORDERS_URL"}, "*", "app=one", config.AuthSCRAMSHA256},
 		{"two", []string{orders, billing, "CARPOOL_URLS=ORDERS_URL BILLING_URL", "DATABASE_URL=nonsense"}, "orders billing", "app=one bill=two", config.AuthSCRAMSHA256},
+		{"the same variable twice", []string{orders, "CARPOOL_URLS=ORDERS_URL ORDERS_URL"}, "*", "app=one", config.AuthSCRAMSHA256},
 		{"the same name twice", []string{orders, "B=postgres://b:b@db2/orders", "CARPOOL_URLS=ORDERS_URL B"}, "orders orders_2", "app=one b=b", config.AuthSCRAMSHA256},
 		{"users besides", []string{orders, billing, "CARPOOL_URLS=ORDERS_URL BILLING_URL", `CARPOOL_USERLIST="ann" "three"`}, "orders billing", "ann=three app=one bill=two", config.AuthSCRAMSHA256},
 		{"a user of the list", []string{orders, "B=postgres://app:b@db2/b", "CARPOOL_URLS=ORDERS_URL B", `CARPOOL_USERLIST="app" "three"`}, "orders b", "app=three", config.AuthSCRAMSHA256},
@@ -102,6 +125,10 @@ func TestEnvironmentThatWontDo(t *testing.T) {
 		} else if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the password is in %v", row.name, err)
 		}
+	}
+	_, err := loaded(t, []string{"DATABASE_URL=postgres://app:x@db1/orders", "PORT=5000"}, "--listen", "env:PORT", "--port", "6")
+	if _, ok := errors.AsType[usageError](err); !ok || !strings.Contains(err.Error(), "both say a port") {
+		t.Errorf("two ports: %v", err)
 	}
 	c, err := loaded(t, []string{"DATABASE_URL=postgres://app:x@db1/orders", "PORT=5000"}, "--listen", "env:PORT")
 	if err != nil || c.ListenPort != 5000 || len(c.ListenAddr) != 1 || c.ListenAddr[0] != "*" {

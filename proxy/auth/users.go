@@ -86,11 +86,16 @@ func (u *Users) Len() int {
 	return len(u.secrets)
 }
 
-// CheckMode complains about a user list that others than its owner can read,
-// as a warning to be logged. name is what the file is called in it.
+// CheckMode complains about a user list that everybody can read, or that others
+// than its owner can change, as a warning to be logged. That a group can read it
+// is how service managers and Kubernetes hand over secrets. name is what the
+// file is called in the warning.
 func CheckMode(name string, mode fs.FileMode) error {
-	if open := mode.Perm() & 0o077; open != 0 {
-		return fmt.Errorf("%s holds passwords and its mode %04o opens it to others than its owner", name, mode.Perm())
+	switch {
+	case mode.Perm()&0o007 != 0:
+		return fmt.Errorf("%s holds passwords and its mode %04o opens it to everybody", name, mode.Perm())
+	case mode.Perm()&0o020 != 0:
+		return fmt.Errorf("%s says who gets in and its mode %04o lets its group change that", name, mode.Perm())
 	}
 	return nil
 }

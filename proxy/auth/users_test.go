@@ -144,7 +144,7 @@ func TestFaultsOfAUserListNameTheLineAndNoSecret(t *testing.T) {
 }
 
 func TestCheckMode(t *testing.T) {
-	for mode, warned := range map[uint32]bool{0o600: false, 0o400: false, 0o640: true, 0o644: true, 0o602: true, 0o610: true} {
+	for mode, warned := range map[uint32]bool{0o600: false, 0o400: false, 0o440: false, 0o640: false, 0o644: true, 0o602: true, 0o660: true, 0o620: true} {
 		if err := CheckMode("f", 0); err != nil {
 			t.Error(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,8 @@ const (
 	// reachValidity is how long it is taken for granted what was found out, so
 	// that nobody can make carpool knock at servers more often than that.
 	reachValidity = time.Second
-	// maxKnocks is how many servers are knocked at, at the same time.
+	// maxKnocks is how many servers are knocked at, at the same time. With more
+	// of them each has less time, so that all have their turn.
 	maxKnocks = 16
 )
 
@@ -28,6 +30,7 @@ type readiness struct {
 	mu      sync.Mutex // held while servers are looked for: who asks meanwhile gets the same answer
 	checked time.Time
 	reached bool
+	opened  config.Address // the last one that could be reached
 }
 
 // ServeHTTP implements http.Handler.
@@ -54,7 +57,15 @@ func (r *readiness) reachable() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.checked.IsZero() || time.Since(r.checked) > reachValidity {
-		r.reached = knock(addresses(r.proxy.Config()))
+		list := addresses(r.proxy.Config())
+		if i := slices.Index(list, r.opened); i > 0 {
+			list[0], list[i] = list[i], list[0] // it likely can be again
+		}
+		if at, ok := knock(list); ok {
+			r.reached, r.opened = true, at
+		} else {
+			r.reached = false
+		}
 		r.checked = time.Now()
 	}
 	return r.reached
@@ -75,35 +86,39 @@ func addresses(c *config.Config) []config.Address {
 	return list
 }
 
-// knock reports whether a connection to any of the addresses can be made. Nothing
-// is sent, which Postgres doesn't mention in its log. With no addresses at all
-// there is nothing that could be missing.
-func knock(list []config.Address) bool {
+// knock reports whether a connection to any of the addresses can be made, and
+// to which. Nothing is sent: of that Postgres writes a line to its log only with
+// log_connections. With no addresses at all there is nothing that could be
+// missing.
+func knock(list []config.Address) (at config.Address, ok bool) {
 	if len(list) == 0 {
-		return true
+		return config.Address{}, true
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), reachTimeout)
 	defer cancel()
+	rounds := (len(list) + maxKnocks - 1) / maxKnocks
+	share := reachTimeout / time.Duration(rounds)
 	slots := make(chan struct{}, maxKnocks)
-	answers := make(chan bool)
+	reached := make(chan config.Address, len(list))
+	var knocks sync.WaitGroup
 	for _, a := range list {
-		go func() { // ends with ctx; its answer is waited for below
-			slots <- struct{}{}
+		slots <- struct{}{}
+		knocks.Go(func() { // ends with its share of the time, and with ctx
 			defer func() { <-slots }()
-			var dialer net.Dialer
+			dialer := net.Dialer{Timeout: share}
 			conn, err := dialer.DialContext(ctx, a.Network(), a.String())
 			if err == nil {
 				_ = conn.Close()
+				reached <- a
+				cancel() // the others needn't be tried any more
 			}
-			answers <- err == nil
-		}()
+		})
 	}
-	reached := false
-	for range list {
-		if <-answers {
-			reached = true
-			cancel()
-		}
+	knocks.Wait()
+	select {
+	case at = <-reached:
+		return at, true
+	default:
+		return config.Address{}, false
 	}
-	return reached
 }

@@ -59,7 +59,22 @@ func (c *Catalog) InternIn(dialect string, rest []byte) *Statement {
 	return s
 }
 
-// Len is the number of statements that are referred to.
+// Retire has equal bytes stand for another Statement from now on, prepared
+// anew under another name: what s has come to mean on servers isn't what its
+// bytes say any more. Who refers to s keeps it.
+func (c *Catalog) Retire(s *Statement) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removeLocked(s)
+}
+
+func (c *Catalog) removeLocked(s *Statement) {
+	if id := (identity{s.dialect, s.rest}); c.statements[id] == s {
+		delete(c.statements, id)
+	}
+}
+
+// Len is the number of statements that are found.
 func (c *Catalog) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +145,7 @@ func (s *Statement) Release() {
 	defer c.mu.Unlock()
 	switch n := s.refs.Add(-1); {
 	case n == 0:
-		delete(c.statements, identity{s.dialect, s.rest})
+		c.removeLocked(s)
 		c.bytes -= s.size()
 	case n < 0:
 		panic("prepared: statement released more often than retained")

@@ -9,6 +9,7 @@ type Report struct {
 	Detail   string
 	Hint     string
 	Where    string // what a server was doing: the function it was in
+	Routine  string // of the server's source that reports; never translated
 }
 
 // MaxReport is the number of bytes of an error or notice that are looked at;
@@ -79,6 +80,8 @@ func ParseReport(body []byte) Report {
 			r.Hint = string(s)
 		case 'W':
 			r.Where = string(s)
+		case 'R':
+			r.Routine = string(s)
 		}
 	}
 	if r.Severity == "" {

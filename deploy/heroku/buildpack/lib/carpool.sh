@@ -14,19 +14,22 @@ setting() {
 	fi
 }
 
-# fetch VARIABLES CACHE TARGET puts the carpool binary into the file TARGET. VARIABLES is the directory of config variables.
+# fetch VARIABLES CACHE TARGET APP puts the carpool binary into the file TARGET. VARIABLES is the directory of config
+# variables, APP the app's own.
 #
-# CARPOOL_BINARY names a file on the building machine, such as one that an earlier buildpack or the app's own repository has
-# brought; CARPOOL_DOWNLOAD_URL, which only counts together with CARPOOL_DOWNLOAD_SHA256, is where a release is: the binary
-# itself, or a .tar.gz with a file called carpool in it. Without either, a binary packed into the buildpack is taken.
+# CARPOOL_BINARY names a file on the building machine, such as one that an earlier buildpack has brought, or with a relative
+# name one of the app; CARPOOL_DOWNLOAD_URL, which only counts together with CARPOOL_DOWNLOAD_SHA256, is where a release is: the
+# binary itself, or a gzipped tar archive with a file called carpool in it. Without either, a binary packed into the buildpack
+# is taken.
 fetch() {
-	local variables=$1 cache=$2 target=$3 binary url sum
+	local variables=$1 cache=$2 target=$3 app=$4 binary url sum
 	binary=$(setting "$variables" CARPOOL_BINARY)
 	url=$(setting "$variables" CARPOOL_DOWNLOAD_URL)
 	sum=$(setting "$variables" CARPOOL_DOWNLOAD_SHA256 | tr '[:upper:]' '[:lower:]')
 	mkdir -p "$(dirname "$target")"
 	if [ -n "$binary" ]; then
 		binary=${binary#file://}
+		case $binary in /*) ;; *) binary=$app/$binary ;; esac
 		[ -f "$binary" ] || fail "CARPOOL_BINARY names a file that isn't there."
 		say "Copying the binary that CARPOOL_BINARY names"
 		cp "$binary" "$target"
@@ -62,14 +65,14 @@ download() {
 		}
 		mv "$file.part" "$file"
 	fi
-	case ${url%%[?#]*} in
-	*.tar.gz | *.tgz)
+	# What it is shows in its first bytes, whatever the URL looks like.
+	if [ "$(head -c 2 "$file" | od -An -tx1 | tr -d ' \n')" = 1f8b ]; then
 		member=$(tar -tzf "$file" | grep -E '(^|/)carpool$' | head -n 1) || true
 		[ -n "$member" ] || fail "there is no file called carpool in the archive."
 		tar -xzOf "$file" "$member" >"$target"
-		;;
-	*) cp "$file" "$target" ;;
-	esac
+	else
+		cp "$file" "$target"
+	fi
 }
 
 matches() {

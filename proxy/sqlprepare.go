@@ -1,0 +1,197 @@
+package proxy
+
+import (
+	"bytes"
+	"maps"
+
+	"carpool/proxy/state"
+	"carpool/proxy/wire"
+)
+
+// Statements prepared by SQL: PREPARE, EXECUTE, DEALLOCATE. They keep the names
+// that clients give them, so no text is changed. A server has those of one
+// client at a time: before another client's first message they are dropped, and
+// when a client comes to a server that lacks one it names, it is prepared anew
+// ahead of its message. Neither costs a round trip.
+//
+// Postgres has one name space for these and for those of the protocol, which
+// have names of ours on servers. A client that names one of the latter in SQL
+// finds something there by that name.
+
+// sqlStatements are what a client has prepared by SQL, by name. When one is
+// dropped another value takes their place, so that servers that still have it
+// are known by what they point to.
+type sqlStatements struct {
+	texts map[string]sqlStatement
+}
+
+// sqlStatement is one of them.
+type sqlStatement struct {
+	text  string         // of the PREPARE
+	makes state.Holdings // by what it does when it is executed
+}
+
+// maxSQLStatement is the longest statement that is remembered, in bytes. A
+// client with a longer one keeps its server.
+const maxSQLStatement = 16 << 10
+
+// find returns the statement called name.
+func (l *sqlStatements) find(name []byte) (sqlStatement, bool) {
+	if l == nil {
+		return sqlStatement{}, false
+	}
+	one, ok := l.texts[string(significant(name))]
+	return one, ok
+}
+
+// replayable reports whether what an SQL PREPARE prepares can be prepared again
+// elsewhere with the same meaning, and dropped by whoever comes next, whatever
+// the encoding of each.
+func (s *session) replayable(d *deeds, e *state.Effect) bool {
+	return e.Kind == state.KindPrepare && e.Exact && plainASCII(e.Name) && len(e.Name) > 0 &&
+		len(e.Value)+len(e.Types) <= maxSQLStatement && d.dialect == (state.Dialect{Encoding: d.dialect.Encoding}) &&
+		(s.sql == nil || len(s.sql.texts) < int(s.proxy.translation.maxNames.Load()))
+}
+
+func plainASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 || c == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// appendPrepare appends the PREPARE of a statement.
+func appendPrepare(dst, name, types, statement []byte) []byte {
+	dst = append(dst, "PREPARE "...)
+	dst = appendQuoted(dst, name)
+	if len(types) > 0 {
+		dst = append(append(append(dst, " ("...), types...), ')')
+	}
+	return append(append(dst, " AS "...), statement...)
+}
+
+func appendQuoted(dst, name []byte) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, bytes.ReplaceAll(name, []byte{'"'}, []byte(`""`))...)
+	return append(dst, '"')
+}
+
+// without returns the statements but the one called name.
+func (l *sqlStatements) without(name string) *sqlStatements {
+	if l == nil {
+		return nil
+	}
+	rest := maps.Clone(l.texts)
+	delete(rest, name)
+	return &sqlStatements{texts: rest}
+}
+
+// ownSQL returns the client's statements, of which there may be none yet.
+func (s *session) ownSQL() *sqlStatements {
+	if s.sql == nil {
+		s.sql = &sqlStatements{texts: make(map[string]sqlStatement)}
+	}
+	return s.sql
+}
+
+// prepared notes that an SQL PREPARE has been executed.
+func (s *session) prepared(e *state.Effect, makes state.Holdings) {
+	name := string(significant(e.Name))
+	s.ownSQL().texts[name] = sqlStatement{text: string(appendPrepare(nil, e.Name, e.Types, e.Value)), makes: makes}
+	s.server.hasSQL(s.sql, name)
+}
+
+// deallocated notes that a DEALLOCATE has been executed; without a name, of all.
+func (s *session) deallocated(name []byte) {
+	if name == nil {
+		s.sql = nil
+		s.server.sqlNames = nil
+		return
+	}
+	s.dropSQL(string(significant(name)))
+	if len(name) > 0 {
+		s.names.names.Delete(name)
+		delete(s.named, string(significant(name)))
+	}
+}
+
+// dropSQL notes that the server at hand has dropped the statement called name.
+func (s *session) dropSQL(name string) {
+	delete(s.server.sqlNames, name)
+	s.sql = s.sql.without(name)
+	s.server.sqlOf = s.sql
+}
+
+// hasSQL notes that the server has a statement of a client's.
+func (srv *server) hasSQL(of *sqlStatements, name string) {
+	if srv.sqlNames == nil {
+		srv.sqlNames = make(map[string]struct{})
+	}
+	srv.sqlOf = of
+	srv.sqlNames[name] = struct{}{}
+}
+
+// dropStrangers has the server drop what another client has prepared by SQL.
+func (s *session) dropStrangers() {
+	srv := s.server
+	out := s.w.toServer[:0]
+	out, mark := wire.Begin(out, wire.Query)
+	for name := range srv.sqlNames {
+		out = append(out, "DEALLOCATE "...)
+		out = append(appendQuoted(out, []byte(name)), ';')
+	}
+	out = wire.Finish(append(out, 0), mark)
+	srv.sqlNames, srv.sqlOf = nil, nil
+	s.exchange.ask(errandDeallocate)
+	srv.conn.Send(out)
+	s.w.toServer = reuse(out)
+}
+
+// provide sees to it that the server has what the statements of a text name.
+func (s *session) provide(p *splice, d *deeds) {
+	if d == nil || s.sql == nil && s.names.names.Len() == 0 {
+		return
+	}
+	for i := range d.effects {
+		switch e := &d.effects[i]; e.Kind {
+		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
+			s.provideName(p, e.Name)
+		}
+	}
+}
+
+// provideName sees to it that the server has the client's statement called
+// name, if there is one. In the midst of a batch that isn't possible.
+func (s *session) provideName(p *splice, name []byte) {
+	x := &s.exchange
+	if x.batch || x.skipping || x.full() || x.copyIn || x.status == wire.TxFailed || !plainASCII(name) {
+		return
+	}
+	key := string(significant(name))
+	if _, has := s.server.sqlNames[key]; has {
+		return
+	}
+	one, known := s.sql.find(name)
+	if !known {
+		if _, known = s.names.names.Lookup(name); !known {
+			return
+		}
+		// It is one of the protocol's; here it stands for its name alone.
+		one.text = string(appendPrepare(nil, []byte(key), nil, []byte("SELECT 1")))
+	}
+	s.server.hasSQL(s.ownSQL(), key)
+	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: key})
+	p.out = wire.AppendQuery(p.insert(), one.text)
+}
+
+// notProvided: the server couldn't prepare a statement again. It will say so
+// when the client's message names it.
+func (s *session) notProvided(name string) { delete(s.server.sqlNames, name) }
+
+// closedSQL notes that a statement was closed by the protocol. Closing never
+// fails.
+func (s *session) closedSQL(name []byte) {
+	s.dropSQL(string(significant(name)))
+}
