@@ -174,6 +174,8 @@ type TLS struct {
 	TLS13Ciphers string       // *_tls13_ciphers
 	DHParams     string       // client_tls_dheparams
 	ECDHCurve    string       // client_tls_ecdhcurve
+
+	ChannelBinding ChannelBinding // a database's channel_binding; towards servers only
 }
 
 // Default returns a configuration without databases in which every setting

@@ -53,6 +53,8 @@ type Database struct {
 	SSLCert     string            // sslcert; else server_tls_cert_file
 	SSLKey      string            // sslkey; else server_tls_key_file
 
+	ChannelBinding Optional[ChannelBinding] // channel_binding; else prefer
+
 	ClientEncoding  string            // client_encoding
 	DateStyle       string            // datestyle
 	TimeZone        string            // timezone

@@ -67,6 +67,23 @@ func (SSLMode) names() []string {
 // String returns the mode as it is written in a configuration file.
 func (m SSLMode) String() string { return enumText(m) }
 
+// ChannelBinding says whether a login to a server by SCRAM is tied to the TLS
+// connection that it goes through, with libpq's words. The zero value is
+// BindingPrefer.
+type ChannelBinding uint8
+
+// The choices for channel binding.
+const (
+	BindingPrefer  ChannelBinding = iota // where the server offers it
+	BindingRequire                       // or there is no login
+	BindingDisable                       // never
+)
+
+func (ChannelBinding) names() []string { return []string{"prefer", "require", "disable"} }
+
+// String returns the choice as it is written in a configuration file.
+func (b ChannelBinding) String() string { return enumText(b) }
+
 // LoadBalanceHosts says how a database with several hosts spreads its server
 // connections. The zero value is BalanceRoundRobin.
 type LoadBalanceHosts uint8

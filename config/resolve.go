@@ -72,6 +72,7 @@ func (c *Config) serverTLS(d *Database) TLS {
 	t := c.ServerTLS
 	t.Mode = d.SSLMode.Or(t.Mode)
 	t.CAFile = cmp.Or(d.SSLRootCert, t.CAFile)
+	t.ChannelBinding = d.ChannelBinding.Or(BindingPrefer)
 	// Certificate and key belong together: one from the database and the
 	// other from the global settings would never match.
 	if d.SSLCert != "" || d.SSLKey != "" {

@@ -95,6 +95,7 @@ func ReservedEnv() []string {
 		EnvPrefix + "DOWNLOAD_URL",    // where a buildpack downloads the program
 		EnvPrefix + "ENABLED",         // whether the sidecar gets in between at all
 		EnvPrefix + "IMAGE",           // the image that an application's is made from
+		EnvPrefix + "KEEP",            // names of variables that the sidecar leaves alone
 		EnvPrefix + "PGBIN",           // directory of Postgres's programs
 		EnvPrefix + "POOL_SIZE",       // the sidecar's short name for default_pool_size
 		EnvPrefix + "URLS",            // names of the variables that hold database URLs

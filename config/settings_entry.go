@@ -65,6 +65,8 @@ var databaseOwnKeys = []key[Database]{
 		"Instead of `server_tls_cert_file`."),
 	row("sslkey", "", "", acts|reconnect|own, text(func(d *Database) *string { return &d.SSLKey }),
 		"Instead of `server_tls_key_file`."),
+	row("channel_binding", "", "", acts|reconnect|own, maybeChoice(func(d *Database) *Optional[ChannelBinding] { return &d.ChannelBinding }),
+		"Whether SCRAM logins are tied to the TLS connection: `prefer` (if it isn't given), `require` or `disable`."),
 	row("client_encoding", "", "", acts|reconnect, text(func(d *Database) *string { return &d.ClientEncoding }),
 		"Start-up parameter of server connections."),
 	row("datestyle", "", "", acts|reconnect, text(func(d *Database) *string { return &d.DateStyle }),

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// urlSource stands for the file name in problems with a database URL.
+// urlSource stands for the file name in problems with a database URL of which
+// nothing else is known.
 const urlSource = "database URL"
 
 // mostURLBytes bounds a database URL.
@@ -67,8 +68,13 @@ func (c *Config) addURL(d *Database) {
 // database without a Name, owned by the caller. The database always has a host,
 // a DBName and a User unless there are [Problems], which repeat no part of the
 // URL that might belong to a password.
-func ParseURL(databaseURL string) (*Database, error) {
-	u := &urlReader{database: &Database{at: place{file: urlSource}}}
+func ParseURL(databaseURL string) (*Database, error) { return ParseURLFrom(urlSource, databaseURL) }
+
+// ParseURLFrom is [ParseURL] for a URL of which it is known where it comes
+// from: source, such as the name of an environment variable, stands for the
+// file name in all that is said about the database.
+func ParseURLFrom(source, databaseURL string) (*Database, error) {
+	u := &urlReader{database: &Database{at: place{file: source}}}
 	databaseURL = strings.TrimSpace(databaseURL)
 	scheme, rest, ok := strings.Cut(databaseURL, "://")
 	switch {

@@ -47,6 +47,7 @@ func urlKeys() []string {
 	return []string{
 		"host", "port", "dbname", "user", "password", "sslmode", "ssl", "sslrootcert", "sslcert", "sslkey",
 		"connect_timeout", "application_name", "client_encoding", "options", "target_session_attrs", "load_balance_hosts",
+		"channel_binding",
 	}
 }
 
@@ -117,6 +118,10 @@ func (u *urlReader) parameter(key, value string) {
 		}
 	case "target_session_attrs":
 		d.TargetAttrs, err = parseEnum[TargetSessionAttrs](value)
+	case "channel_binding":
+		var binding ChannelBinding
+		binding, err = parseEnum[ChannelBinding](value)
+		d.ChannelBinding = Some(binding)
 	case "load_balance_hosts":
 		if value == "random" {
 			value = BalanceRoundRobin.String()
@@ -144,8 +149,8 @@ func (u *urlReader) connectTimeout(value string) error {
 // other deals with keys that aren't carpool's: they may be libpq's, a
 // driver's, or a parameter of the server's.
 func (u *urlReader) other(key, value string) {
-	demanding := value == "require" || value == "direct" // channel_binding, gssencmode, sslnegotiation
-	negotiated := slices.Contains([]string{"channel_binding", "gssencmode", "sslnegotiation"}, key)
+	demanding := value == "require" || value == "direct" // gssencmode, sslnegotiation
+	negotiated := slices.Contains([]string{"gssencmode", "sslnegotiation"}, key)
 	switch {
 	case slices.Contains(refusedKeys(), key), negotiated && demanding:
 		u.problem("query: " + quoteShort(key) + " is not supported with this value")

@@ -52,7 +52,8 @@ func TestParseURL(t *testing.T) {
 			"host=h port=5432 dbname=d user=u timezone=UTC parameter.app.tenant=7 parameter.statement_timeout=5s parameter.work_mem=64MB",
 		},
 		{"postgres://u@h/d?target_session_attrs=read-write&client_encoding=auto", "host=h port=5432 dbname=d user=u target_session_attrs=read-write"},
-		{"postgres://u@h/d?pgbouncer=true&connection_limit=1&keepalives=1&channel_binding=prefer", "host=h port=5432 dbname=d user=u"},
+		{"postgres://u@h/d?pgbouncer=true&connection_limit=1&keepalives=1&gssencmode=prefer", "host=h port=5432 dbname=d user=u"},
+		{"postgres://u@h/d?channel_binding=require", "host=h port=5432 dbname=d user=u channel_binding=require"},
 		{"postgres://u@h/d?a=1&a=2&&b=", "host=h port=5432 dbname=d user=u parameter.a=2"},
 	}
 	for _, test := range tests {
@@ -94,7 +95,8 @@ func TestParseURLRefuses(t *testing.T) {
 		{"postgres://u@h/d?sslmod=require", "query: unknown key \"sslmod\", did you mean sslmode?"},
 		{"postgres://u@h/d?conect_timeout=1", "query: unknown key \"conect_timeout\", did you mean connect_timeout?"},
 		{"postgres://u@h/d?sslcrl=/crl", "query: \"sslcrl\" is not supported with this value"},
-		{"postgres://u@h/d?channel_binding=require", "query: \"channel_binding\" is not supported with this value"},
+		{"postgres://u@h/d?gssencmode=require", "query: \"gssencmode\" is not supported with this value"},
+		{"postgres://u@h/d?channel_binding=always", "query: \"channel_binding\": expected one of prefer, require, disable"},
 		{"postgres://u@h/d?hostaddr=1.2.3.4", "query: \"hostaddr\" is not supported with this value"},
 		{"postgres://u@h/d?database=x", "query: unknown key \"database\""},
 		{"postgres://u@h/d?search-path=x", "query: unknown key \"search-path\""},

@@ -288,6 +288,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		return false
 	}
 	if len(name) == 0 {
+		s.provide(p, s.unnamed.deeds)
 		if s.exchange.statements != nil {
 			s.ensureUnnamed(p)
 		}

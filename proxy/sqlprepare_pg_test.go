@@ -33,6 +33,10 @@ func TestSQLPrepareFollowsTheClient(t *testing.T) {
 		if got := values(a.ask(parse("", "execute mine(1)"), bind("", ""), execute("", 0), syncNow)); strings.Join(got, "") != "2" {
 			t.Errorf("extended: %q", got)
 		}
+		a.ask(parse("", "execute mine(2)"), syncNow)
+		if got := values(a.ask(bind("", ""), execute("", 0), syncNow)); strings.Join(got, "") != "3" {
+			t.Errorf("bound later: %q", got)
+		}
 		if got := values(a.ask(bind("", "mine", "6"), execute("", 0), syncNow)); strings.Join(got, "") != "7" {
 			t.Errorf("bound by the protocol: %q", got)
 		}

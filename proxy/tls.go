@@ -63,7 +63,9 @@ func (n *settings) loadServerTLS(t config.TLS) error {
 		return nil
 	}
 	u := serverTLS{
-		TLS:   upstream.TLS{Mode: upstreamMode(t.Mode), MinVersion: t.Protocols.Min, MaxVersion: t.Protocols.Max},
+		TLS: upstream.TLS{
+			Mode: upstreamMode(t.Mode), ChannelBinding: upstreamBinding(t.ChannelBinding), MinVersion: t.Protocols.Min, MaxVersion: t.Protocols.Max,
+		},
 		print: tlsPrint{settings: t},
 	}
 	if t.Mode == config.SSLDisable {
@@ -104,6 +106,16 @@ func upstreamMode(mode config.SSLMode) upstream.TLSMode {
 		return upstream.TLSVerifyFull
 	}
 	return upstream.TLSDisable
+}
+
+func upstreamBinding(b config.ChannelBinding) upstream.ChannelBinding {
+	switch b {
+	case config.BindingRequire:
+		return upstream.BindingRequire
+	case config.BindingDisable:
+		return upstream.BindingDisable
+	}
+	return upstream.BindingPrefer
 }
 
 // readPair reads a certificate and its key.

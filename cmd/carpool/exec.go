@@ -3,16 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"os/signal"
-	"syscall"
+	"strings"
 	"time"
 
 	"carpool/cmd/sidecar"
 	"carpool/cmd/supervise"
+	"carpool/config"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // execOptions are what the command line of `carpool exec` says.
@@ -53,17 +52,29 @@ connections among all its processes. Signals, exit status, standard streams and 
 
   web: carpool exec -- gunicorn app:app`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if name := emptyFlag(cmd.Flags()); name != "" {
+				return fmt.Errorf("--%s is empty", name)
+			}
 			o.ListenAddress, o.ListenPort = splitListen(o.listen)
+			if inner, ok := strings.CutPrefix(o.ListenAddress, "["); ok { // an IPv6 address without a port
+				o.ListenAddress = strings.TrimSuffix(inner, "]")
+			}
 			return p.exec(o, args)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if _, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			return err // the line is understood, a value in it is wrong
+		}
+		return explainFlag(cmd, err)
+	})
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows the command's name is the command's
 	f.StringArrayVar(&o.URLs, "url", nil, "`name` of an environment variable that holds a database URL; may be repeated (default DATABASE_URL)")
 	f.StringVar(&o.Mode, "mode", "", "`mode` that says when a server is given back: transaction (default) or session")
 	f.StringVar(&o.PoolSize, "pool-size", "", "`number` of server connections for each URL (default 1, and 1 in reserve)")
-	f.StringVar(&o.share, "share", "", "instead, a `share` of the connections that the server allows, such as 1/8")
+	f.StringVar(&o.share, "share", "", "instead, a `share` of the connections that the server allows, such as 1/8, for each URL")
 	f.StringVar(&o.listen, "listen", "", "`address` to listen on (default 127.0.0.1 and a free port)")
 	f.StringVar(&o.UnixDir, "unix", "", "`directory` for a Unix socket to listen on instead")
 	f.DurationVar(&o.drain, "drain", defaultDrain, "how long what the command leaves behind may go on")
@@ -74,9 +85,22 @@ connections among all its processes. Signals, exit status, standard streams and 
 	f.StringVar(&o.LogLevel, "log-level", "", "`level` of what is logged: debug, info, warn or error")
 	f.StringArrayVar(&o.Set, "set", nil, "set anything that a configuration file can: `name=value`; may be repeated")
 	f.BoolVar(&o.KeepDirect, "keep-direct", false, "give the command the original URL too, as DATABASE_URL_DIRECT")
+	f.StringArrayVar(&o.Keep, "keep", nil, "`name` of an environment variable to leave as it is, even with the real password in it; may be repeated")
 	f.BoolVar(&o.noPool, "no-pool", false, "start the command as if carpool weren't there")
-	f.BoolVar(&o.explain, "explain", false, "print what would be done, without passwords, and do nothing")
+	f.BoolVar(&o.explain, "explain", false, "print what would be done, without passwords, and start nothing but --url-command")
 	return cmd
+}
+
+// emptyFlag returns the name of a flag that was given with nothing for a value, as a variable does that isn't set; "" if there is
+// none.
+func emptyFlag(flags *pflag.FlagSet) string {
+	name := ""
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" {
+			name = f.Name
+		}
+	})
+	return name
 }
 
 // witnessName is what `carpool exec` runs its witness as.
@@ -102,7 +126,13 @@ func (o *execOptions) check(args []string) error {
 		return errors.New("--share and --pool-size exclude each other")
 	case o.urlFile != "" && o.urlCommand != "":
 		return errors.New("--url-file and --url-command exclude each other")
-	case o.drain <= 0 || o.urlInterval <= 0:
+	}
+	return nil
+}
+
+// checkValues is what is wrong with the options' values.
+func (o *execOptions) checkValues() error {
+	if o.drain <= 0 || o.urlInterval <= 0 {
 		return errors.New("--drain and --url-interval must be greater than 0")
 	}
 	if o.share != "" {
@@ -117,6 +147,21 @@ func (o *execOptions) check(args []string) error {
 func (p *program) exec(o *execOptions, args []string) error {
 	if err := o.check(args); err != nil {
 		return usageError{err}
+	}
+	err := p.runExec(o, args)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		// Who reads them sees the command's output too.
+		for _, problem := range problems {
+			fmt.Fprintf(p.stderr, "carpool: %s\n", problem)
+		}
+		return commandEnded{exitFailure}
+	}
+	return err
+}
+
+func (p *program) runExec(o *execOptions, args []string) error {
+	if err := o.checkValues(); err != nil {
+		return err
 	}
 	if o.noPool {
 		return p.become(args)
@@ -138,19 +183,16 @@ func (p *program) exec(o *execOptions, args []string) error {
 
 // become puts a command in the place of this process. It returns only if that isn't possible.
 func (p *program) become(args []string) error {
-	name, err := exec.LookPath(args[0])
-	if err == nil {
-		// What is ignored stays ignored in a new program, what is handled doesn't; see main.
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-		err = syscall.Exec(name, args, p.environ)
+	restoreSignals(p.ignored)
+	return p.notStarted(supervise.Exec(supervise.Command{Args: args, Environ: p.environ}))
+}
+
+// notStarted says why the command hasn't started, and returns what to end with.
+func (p *program) notStarted(err error) error {
+	problem, ok := errors.AsType[*supervise.StartError](err)
+	if !ok {
+		return err
 	}
-	status := 126
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, syscall.ENOENT) {
-		status = 127
-	}
-	if inner := errors.Unwrap(err); inner != nil {
-		err = inner // without the name, which is said already
-	}
-	fmt.Fprintf(p.stderr, "carpool: starting %s: %v\n", args[0], err)
-	return commandEnded{status}
+	fmt.Fprintf(p.stderr, "carpool: %v\n", err)
+	return commandEnded{problem.Status}
 }

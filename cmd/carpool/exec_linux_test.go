@@ -2,8 +2,12 @@ package main
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -19,6 +23,64 @@ func TestExecLeavesSignalsAlone(t *testing.T) {
 		if status := p.wait(); status != 0 || p.stdout.String() != want {
 			t.Errorf("%v: status %d\n%s\nwant %s", flags, status, p.stdout, want)
 		}
+	}
+}
+
+// What the shell above ignores stays ignored, with a pool and without, and so does what systemd ignores.
+func TestExecLeavesIgnoredSignalsIgnored(t *testing.T) {
+	look := []string{"grep", "SigIgn", "/proc/self/status"}
+	under := func(prefix ...string) string {
+		t.Helper()
+		p := startCommand(t, []string{nowhere}, "/bin/sh", append([]string{"-c", `trap "" HUP PIPE; "$@"; exit $?`, "sh"}, append(prefix, look...)...)...)
+		if status := p.wait(); status != 0 {
+			t.Fatalf("%v: status %d", prefix, status)
+		}
+		return p.stdout.String()
+	}
+	want := under()
+	if !strings.Contains(want, "0000000000001001") {
+		t.Fatalf("the shell gives %s", want)
+	}
+	for _, flags := range [][]string{{binary, "exec", "--"}, {binary, "exec", "--no-pool", "--"}} {
+		if got := under(flags...); got != want {
+			t.Errorf("%v: %s, want %s", flags, got, want)
+		}
+	}
+	systemd := `trap "" PIPE; SYSTEMD_EXEC_PID=$$ exec "$@"`
+	for _, flags := range [][]string{{"exec", "--"}, {"exec", "--no-pool", "--"}} {
+		p := startCommand(t, []string{nowhere}, "/bin/sh", append([]string{"-c", systemd, "sh", binary}, append(flags, look...)...)...)
+		if status := p.wait(); status != 0 || !strings.Contains(p.stdout.String(), "0000000000001000") {
+			t.Errorf("%v: status %d, %s", flags, status, p.stdout)
+		}
+	}
+}
+
+// The command, which is another process of the same user, can't read the URL from carpool's own environment or memory.
+func TestExecHidesItsEnvironment(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "carpool")
+	content, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const script = `for f in environ maps mem fd/0; do cat /proc/$PPID/$f >/dev/null 2>&1 && echo "$f can be read"; done; echo done`
+	cmd := exec.Command(program, "exec", "--", "sh", "-c", script)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), nowhere}
+	cmd.Dir = "/"
+	if os.Getuid() == 0 {
+		// Nothing is hidden from root. Nobody may enter the folder of a test but by its name.
+		for dir := filepath.Dir(program); dir != os.TempDir(); dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	out, err := cmd.Output()
+	if err != nil || string(out) != "done\n" {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

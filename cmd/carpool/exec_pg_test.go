@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -212,8 +213,91 @@ func TestExecShare(t *testing.T) {
 		t.Errorf("status %d, %s%s", status, stdout, stderr)
 	}
 	p = start(t, []string{"DATABASE_URL=" + remoteURL(server, "wrong", "sslmode=require")}, "exec", "--share", "1/8", "--", "true")
-	if status := p.wait(); status != 0 || !strings.Contains(p.stderr.String(), `server_connections="1 and 1 in reserve" `) || !strings.Contains(p.stderr.String(), "the share isn't known") {
+	if status := p.wait(); status != 0 || !strings.Contains(p.stderr.String(), `server_connections="1 and 1 in reserve" `) || !strings.Contains(p.stderr.String(), `level=WARN msg="DATABASE_URL: the share isn't known`) ||
+		!strings.Contains(p.stderr.String(), "password authentication failed") {
 		t.Errorf("status %d, %s", status, p.stderr)
+	}
+}
+
+// Asking for a share takes the pool's own way to the server: nothing in the environment leads it astray, and a server that isn't
+// there yet is asked again.
+func TestExecShareOfAServerThatIsSlowToCome(t *testing.T) {
+	server := remote(t)
+	front := refuseFirst(t, 3, server.Address())
+	u, err := url.Parse(remoteURL(server, "hunter2", "sslmode=require"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = front
+	for _, environ := range []string{"PGSERVICE=nosuch", "PGSSLMODE=disable\nPGSSLROOTCERT=/nonexist\nPGTARGETSESSIONATTRS=standby\nPGPASSFILE=/nonexist"} {
+		p := start(t, append(strings.Split(environ, "\n"), "DATABASE_URL="+u.String()), "exec", "--share", "10%", "--", "true")
+		if status := p.wait(); status != 0 || !strings.Contains(p.stderr.String(), "server_connections=9 ") || strings.Contains(p.stderr.String(), "level=WARN") {
+			t.Errorf("%s: status %d, %s", environ, status, p.stderr)
+		}
+	}
+}
+
+// refuseFirst listens in front of a server, and closes the first connections without a word.
+func refuseFirst(t *testing.T, refused int, server string) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var relays sync.WaitGroup
+	relays.Go(func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if n < refused {
+				_ = c.Close()
+				continue
+			}
+			relays.Go(func() { relay(c, server) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		relays.Wait()
+	})
+	return l.Addr().String()
+}
+
+// relay copies both ways until either end is closed.
+func relay(client net.Conn, server string) {
+	defer client.Close()
+	c, err := net.Dial("tcp", server)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(c, client)
+		_ = c.Close()
+	}()
+	_, _ = io.Copy(client, c)
+	_ = client.Close()
+	<-done
+}
+
+// A login that is tied to its connection, as hosting services ask for it.
+func TestExecChannelBinding(t *testing.T) {
+	server := remote(t)
+	for _, row := range []struct{ environ, options string }{
+		{"", "sslmode=require&channel_binding=require"}, {"PGCHANNELBINDING=require", "sslmode=require"},
+	} {
+		p := start(t, []string{row.environ, "DATABASE_URL=" + remoteURL(server, "hunter2", row.options)}, "exec", "--", child(t), "query", "SELECT 'x'")
+		if status := p.wait(); status != 0 || p.stdout.String() != "value x\n" {
+			t.Errorf("%v: status %d, %s%s", row, status, p.stdout, p.stderr)
+		}
+	}
+	p := start(t, []string{"DATABASE_URL=" + postgres.URL("app", "app") + "&channel_binding=require"}, "exec", "--", child(t), "query", "SELECT 'x'")
+	if status := p.wait(); status != 3 || !strings.Contains(p.stdout.String()+p.stderr.String(), "channel binding is required, and there is none without TLS") {
+		t.Errorf("status %d, %s%s", status, p.stdout, p.stderr)
 	}
 }
 

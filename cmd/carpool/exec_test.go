@@ -15,6 +15,10 @@ const nowhere = "DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/d"
 func TestExecStatus(t *testing.T) {
 	dir := t.TempDir()
 	plain := write(t, dir, "plain", "#!/bin/sh\n")
+	script := write(t, dir, "script", "exit $1\n")
+	if err := os.Chmod(script, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		name    string
 		command []string
@@ -30,6 +34,7 @@ func TestExecStatus(t *testing.T) {
 		{"not found", []string{"no-such-command"}, 127},
 		{"not found by path", []string{dir + "/nothing"}, 127},
 		{"not executable", []string{plain}, 126},
+		{"a script without #!", []string{script, "7"}, 7},
 		{"a directory", []string{dir}, 126},
 	} {
 		for _, flags := range [][]string{{"exec", "--"}, {"exec", "--no-pool", "--"}} {
@@ -80,12 +85,21 @@ func TestExecRefuses(t *testing.T) {
 		{"BOOKS=postgres://u:hunter2@/d", []string{"--url", "BOOKS"}, "carpool: BOOKS can't be used: needs a host"},
 		{"DATABASE_URL=postgres://u:hunter2@h/d", []string{"--url", "DATABASE_URL", "--url", "MORE"}, "carpool: MORE isn't set: "},
 		{nowhere, []string{"--url", "postgres://u:hunter2@h/d"}, "carpool: --url wants the name of an environment variable"},
-		{nowhere, []string{"--mode", "both"}, "--mode: pool_mode: expected one of"},
+		{nowhere, []string{"--mode", "both"}, "carpool: --mode: pool_mode: expected one of"},
+		{nowhere, []string{"--unix", "relative"}, "carpool: --unix: unix_socket_dir: "},
+		{nowhere, []string{"--url-file", "/dev/null"}, "carpool: --url-file /dev/null: it isn't a regular file"},
+		{nowhere, []string{"--share", "2"}, "carpool: --share: expected a share"},
+		{nowhere, []string{"--share", ""}, "carpool: --share is empty"},
+		{nowhere, []string{"--drain", "0s"}, "carpool: --drain and --url-interval must be greater than 0"},
+		{nowhere, []string{"--drain", "soon"}, `carpool: invalid argument "soon" for "--drain" flag`},
+		{nowhere, []string{"--keep", "DATABASE_URL"}, "carpool: --keep: DATABASE_URL is the variable that is to lead to carpool"},
+		{nowhere + "?sslmode=verify-full&sslrootcert=/nonexist", nil, "carpool: DATABASE_URL: database d: server_tls_ca_file: open /nonexist: "},
+		{"PGBOUNCER_URLS=A,B", nil, "carpool: PGBOUNCER_URLS: names are separated by blanks, not by commas"},
 		{nowhere, []string{"--url-file", "/nowhere/url"}, "carpool: --url-file /nowhere/url: no such file or directory"},
-		{nowhere, []string{"--url-command", "echo hunter2"}, "carpool: DATABASE_URL isn't the URL of a Postgres database: "},
+		{nowhere, []string{"--url-command", "echo hunter2"}, "carpool: what --url-command says isn't the URL of a Postgres database: "},
 		{nowhere, []string{"--url-command", "exit 3"}, "carpool: --url-command: exit status 3"},
 		{nowhere, []string{"--url-command", "true"}, "carpool: --url-command: no URL is there"},
-		{"CARPOOL_POOL_SIZE=many\n" + nowhere, nil, "CARPOOL_POOL_SIZE: default_pool_size: expected"},
+		{"CARPOOL_POOL_SIZE=many\n" + nowhere, nil, "carpool: CARPOOL_POOL_SIZE: default_pool_size: expected"},
 		{"CARPOOL_ENABLED=maybe\n" + nowhere, nil, "carpool: CARPOOL_ENABLED: expected one of 1, true"},
 	} {
 		status, stdout, stderr := runHere(strings.Split(row.environ, "\n"), append(append([]string{"exec"}, row.args...), "--", "/bin/echo", "started")...)
@@ -101,10 +115,8 @@ func TestExecRefuses(t *testing.T) {
 func TestExecUsage(t *testing.T) {
 	for _, row := range []struct{ args, want string }{
 		{"", "nothing to run"},
-		{"--share 2 -- true", "--share: expected a share"},
 		{"--share 1/8 --pool-size 2 -- true", "--share and --pool-size exclude each other"},
 		{"--url-file a --url-command b -- true", "--url-file and --url-command exclude each other"},
-		{"--drain 0s -- true", "--drain and --url-interval must be greater than 0"},
 		{"--poolsize 1 -- true", "--poolsize"},
 	} {
 		status, _, stderr := runHere([]string{nowhere}, append([]string{"exec"}, strings.Fields(row.args)...)...)
@@ -120,7 +132,10 @@ func TestExecExplains(t *testing.T) {
 	if status != 0 || stderr != "" || strings.Contains(stdout, "hunter2") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
+	_, listening, _ := runHere([]string{nowhere}, "exec", "--explain", "--listen", "[::1]")
+	stdout += listening
 	for _, want := range []string{
+		"  pool_mode = session (--mode)\n", "  default_pool_size = 3 (--pool-size)\n", "listen on ::1, a free port",
 		"DATABASE_URL is u@127.0.0.1:1/d, sslmode require.\n", "3 and 1 in reserve, in session mode", "a free port",
 		"  DATABASE_URL=postgres://u:PASSWORD@127.0.0.1:PORT/d\n", "  PGPASSWORD=PASSWORD\n",
 	} {

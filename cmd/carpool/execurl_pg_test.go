@@ -38,6 +38,13 @@ func TestExecURLFile(t *testing.T) {
 		})
 		previous = role
 	}
+	if strings.Contains(p.stderr.String(), "another database") {
+		t.Errorf("another role isn't another database: %s", p.stderr)
+	}
+	secret.place(strings.Replace(remoteURLAs(server, previous, "rotated2", "sslmode=require"), "/app?", "/postgres?", 1))
+	if warning := p.await("leads to another database than the one before"); !strings.Contains(warning, "/postgres before=") {
+		t.Errorf("warned of %s", warning)
+	}
 	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,10 @@
 //     the pooler to be like. Of the environment, PG* variables count least, then PGBOUNCER_*, then CARPOOL_*; the command line
 //     counts most.
 //  2. Plan.Read reads the URLs: where the servers are, and what of each URL is the application's business.
-//  3. ReadLimits asks the server how many connections it really allows, when a share of them is wanted.
+//  3. ParseLimits reads how many connections the server really allows, when a share of them is wanted.
 //  4. Plan.Config is the configuration of the pooler.
 //  5. Plan.Environ is the environment of the command, once it is known where the pooler listens.
-//  6. Watch tells when a URL has changed; Plan.Config then makes the next configuration.
+//  6. Source.Watch tells when a URL has changed; Plan.Read and Plan.Config then make the next configuration.
 //
 // No error and no text that comes from here holds a password or a URL, but for what Plan.Environ is for.
 package sidecar

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -47,14 +48,29 @@ func (p *Plan) Explain(w io.Writer, urls []*URL, c *config.Config, reckonings, c
 			fmt.Fprintf(&b, "  no %s\n", name)
 		}
 	}
-	for _, note := range notes {
-		fmt.Fprintf(&b, "%s.\n", note)
+	for _, note := range append(notes, Warnings(c)...) {
+		fmt.Fprintf(&b, "%s.\n", note.Text)
 	}
+	p.explainSettings(&b)
 	if len(command) > 0 {
 		fmt.Fprintf(&b, "The command is: %s\n", credentials.ReplaceAllString(strings.Join(command, " "), "://***@"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// explainSettings writes which settings aren't as carpool has them by default, and why.
+func (p *Plan) explainSettings(b *strings.Builder) {
+	standard := config.Default()
+	b.WriteString("Settings that differ from carpool's own defaults:\n")
+	for _, setting := range config.Settings() {
+		value, _ := p.layers.config.Value(setting.Name)
+		usual, _ := standard.Value(setting.Name)
+		from := p.layers.given[setting.Name]
+		if value != usual || from != "" {
+			fmt.Fprintf(b, "  %s = %s (%s)\n", setting.Name, cmp.Or(value, "empty"), cmp.Or(from, "as carpool exec has it"))
+		}
+	}
 }
 
 // credentials are what looks like a user and a password in a URL.

@@ -22,6 +22,7 @@ type Options struct {
 	LogLevel      string   // --log-level
 	Set           []string // --set: name=value
 	KeepDirect    bool     // --keep-direct
+	Keep          []string // --keep: names of variables
 }
 
 // Plan is what a sidecar is to do. It is made by NewPlan and then immutable.
@@ -34,6 +35,8 @@ type Plan struct {
 
 	environ Environ
 	options Options
+	layers  *layers
+	keep    []string // variables that are left alone
 	// noStatements is whether the application is told not to prepare statements.
 	noStatements bool
 }
@@ -56,8 +59,11 @@ func NewPlan(environ Environ, options Options) (*Plan, error) {
 		}
 		p.noStatements = !use
 	}
-	if _, problems := p.settings(); len(problems) > 0 {
-		return nil, problems
+	if p.keep, err = kept(environ, options.Keep, p.Variables); err != nil {
+		return nil, err
+	}
+	if p.layers = lay(environ, options); len(p.layers.problems) > 0 {
+		return nil, p.layers.problems
 	}
 	return p, nil
 }
@@ -100,11 +106,36 @@ func variables(environ Environ, flags []string) ([]string, error) {
 	if len(names) == 0 {
 		names = []string{defaultVariable}
 	}
+	return distinct(names, from, "that holds a URL, such as "+defaultVariable)
+}
+
+// kept are the variables that are to be left alone.
+func kept(environ Environ, flags, pooled []string) ([]string, error) {
+	names, from := flags, "--keep"
+	if len(names) == 0 {
+		from = config.EnvPrefix + keepSuffix
+		names = strings.Fields(environ.Value(from))
+	}
+	list, err := distinct(names, from, "that is to be left alone")
+	for _, name := range list {
+		if slices.Contains(pooled, name) {
+			return nil, fmt.Errorf("%s: %s is the variable that is to lead to carpool: --no-pool leaves it alone", from, name)
+		}
+	}
+	return list, err
+}
+
+// distinct are names of variables without repetitions.
+func distinct(names []string, from, what string) ([]string, error) {
 	var list []string
 	for _, name := range names {
-		if !isVariableName(name) {
+		switch {
+		case isVariableName(name):
+		case !strings.ContainsAny(name, ":/@") && strings.Contains(name, ","):
+			return nil, fmt.Errorf("%s: names are separated by blanks, not by commas", from)
+		default:
 			// It is likely a URL, with a password in it.
-			return nil, fmt.Errorf("%s wants the name of an environment variable that holds a URL, such as %s", from, defaultVariable)
+			return nil, fmt.Errorf("%s wants the name of an environment variable %s", from, what)
 		}
 		if !slices.Contains(list, name) {
 			list = append(list, name)
@@ -120,47 +151,49 @@ func isVariableName(name string) bool {
 	})
 }
 
-// Read reads the URLs that the variables hold, in the order of Variables. instead, if it isn't nil, has URLs that are to be used
-// in the place of those in the environment, by variable.
-func (p *Plan) Read(instead map[string]string) ([]*URL, error) {
+// Found is a URL that wasn't found in the environment.
+type Found struct {
+	URL string
+	// From says where it was found, as the subject of a sentence.
+	From string
+}
+
+// Read reads the URLs that the variables hold, in the order of Variables. instead, if it isn't nil, is used in the place of what
+// the first of them holds.
+func (p *Plan) Read(instead *Found) ([]*URL, error) {
 	var urls []*URL
-	for _, name := range p.Variables {
-		text, set := instead[name]
-		if !set {
-			text, set = p.environ.Lookup(name)
+	for i, name := range p.Variables {
+		text, set := p.environ.Lookup(name)
+		from := name
+		if i == 0 && instead != nil {
+			text, from, set = instead.URL, instead.From, true
 		}
 		if !set {
 			return nil, fmt.Errorf("%s isn't set: set it to postgres://user:password@host/database, or name the variable that holds the URL with --url", name)
 		}
-		u, err := ParseURL(name, text)
+		u, err := ParseURL(from, text, p.environ)
 		if err != nil {
 			return nil, err
 		}
-		// As libpq does.
-		if u.Server.Password == "" {
-			u.Server.Password = p.environ.Value("PGPASSWORD")
-		}
+		u.Variable = name
 		urls = append(urls, u)
 	}
 	return urls, nil
 }
 
-// settings lays everything that sets something one over the other.
-func (p *Plan) settings() (*layers, config.Problems) {
-	l := newLayers()
-	l.libpq(p.environ)
-	l.buildpack(p.environ)
-	l.carpool(p.environ)
-	l.flags(p.options)
+// lay lays everything that sets something one over the other.
+func lay(environ Environ, options Options) *layers {
+	l := layDefaults()
+	l.libpq(environ)
+	l.buildpack(environ)
+	l.carpool(environ)
+	l.flags(options)
 	l.settle()
-	return l, l.problems
+	return l
 }
 
 // Given tells who has set a setting of config's, a variable or a flag; by is empty if it is as sidecars have it by default.
-func (p *Plan) Given(setting string) (by string) {
-	l, _ := p.settings()
-	return l.given[setting]
-}
+func (p *Plan) Given(setting string) (by string) { return p.layers.given[setting] }
 
 // Identity is how the application's connections to one of its databases are known to the pooler, for as long as it lives.
 type Identity struct {
@@ -188,8 +221,7 @@ func Identities(urls []*URL) []Identity {
 type Pooler struct {
 	// Password is the one that all clients log in with.
 	Password string
-	// Certificate is a PEM file with certificate and key to offer clients TLS with, if the settings don't say what to offer. Empty
-	// is no TLS.
+	// Certificate is a PEM file with certificate and key to offer clients TLS with, if the settings name none. Empty is no TLS.
 	Certificate string
 	// Shares are the sizes of the pools that make the most of a share of the server's connections, in the order of the URLs. A pool
 	// of that size has no reserve unless the settings demand one. 0, or one that is missing, leaves it to the settings.
@@ -199,14 +231,16 @@ type Pooler struct {
 // Config is the configuration of the pooler: one database for each URL, under its identity. The caller owns the result; it is
 // validated. The error is config.Problems.
 func (p *Plan) Config(urls []*URL, identities []Identity, pooler Pooler) (*config.Config, error) {
-	l, problems := p.settings()
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	c := l.config
-	if pooler.Certificate != "" && l.given["client_tls_sslmode"] == "" {
-		c.ClientTLS.Mode = config.SSLAllow
-		c.ClientTLS.CertFile, c.ClientTLS.KeyFile = pooler.Certificate, pooler.Certificate
+	l := p.layers
+	copied := *l.config // it has no databases and no users yet that could be shared
+	c := &copied
+	if pooler.Certificate != "" {
+		if l.given["client_tls_sslmode"] == "" {
+			c.ClientTLS.Mode = config.SSLAllow
+		}
+		if c.ClientTLS.Mode != config.SSLDisable && c.ClientTLS.CertFile == "" && c.ClientTLS.KeyFile == "" {
+			c.ClientTLS.CertFile, c.ClientTLS.KeyFile = pooler.Certificate, pooler.Certificate
+		}
 	}
 	c.StaticUsers = make(map[string]string, len(urls))
 	for i, u := range urls {
@@ -222,59 +256,7 @@ func (p *Plan) Config(urls []*URL, identities []Identity, pooler Pooler) (*confi
 		c.AddDatabase(&d)
 	}
 	if problems := c.Validate(); len(problems) > 0 {
-		return nil, problems
+		return nil, l.attribute(problems)
 	}
 	return c, nil
-}
-
-// Environ is the environment of the command that reaches its databases through a door. Of earlier values of the variables it
-// rewrites none is left, except under NAME_DIRECT if that is wanted. Notes are sentences for the log about what might surprise.
-func (p *Plan) Environ(urls []*URL, identities []Identity, door Door) (environ Environ, notes []string) {
-	values, without, encrypt, notes := p.forLibpq(urls, identities, door)
-	for i, u := range urls {
-		values[u.Variable] = u.local(door, identities[i].Database, p.extras(encrypt))
-		if p.options.KeepDirect {
-			values[u.Variable+directSuffix] = u.original
-		}
-	}
-	for i, u := range urls {
-		for _, name := range p.copies(u) {
-			if _, done := values[name]; done {
-				continue
-			}
-			values[name] = u.local(door, identities[i].Database, p.extras(encrypt))
-			notes = append(notes, name+" holds the same URL as "+u.Variable+" and is rewritten like it")
-		}
-	}
-	return p.environ.With(values, without...), notes
-}
-
-// directSuffix is what the names of variables that hold original URLs end with.
-const directSuffix = "_DIRECT"
-
-// copies are the variables that hold the URL that a variable held, as attachments of a database do on Heroku: their password
-// would be there to see, and their connections would count.
-func (p *Plan) copies(u *URL) []string {
-	before := strings.TrimSpace(p.environ.Value(u.Variable))
-	var names []string
-	for _, entry := range p.environ {
-		name, value, _ := strings.Cut(entry, "=")
-		value = strings.TrimSpace(value)
-		if value != "" && (value == u.original || value == before) && !(p.options.KeepDirect && strings.HasSuffix(name, directSuffix)) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// extras are the items that all rewritten URLs get.
-func (p *Plan) extras(encrypt string) []string {
-	var items []string
-	if p.noStatements {
-		items = append(items, "prepared_statements=false")
-	}
-	if encrypt != "" {
-		items = append(items, "sslmode="+encrypt)
-	}
-	return items
 }

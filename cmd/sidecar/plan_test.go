@@ -53,6 +53,17 @@ func TestVariables(t *testing.T) {
 			t.Errorf("%s, --url %s: got %v %v, want %s", row.environ, row.flags, plan, err, row.want)
 		}
 	}
+	for text, want := range map[string]string{
+		"PGBOUNCER_URLS=A,B":                    "PGBOUNCER_URLS: names are separated by blanks, not by commas",
+		"CARPOOL_URLS=postgres://u:a,b@h/d":     "CARPOOL_URLS wants the name of an environment variable that holds a URL, such as DATABASE_URL",
+		"CARPOOL_KEEP=A,B":                      "CARPOOL_KEEP: names are separated by blanks, not by commas",
+		"CARPOOL_KEEP=RED_URL DATABASE_URL":     "CARPOOL_KEEP: DATABASE_URL is the variable that is to lead to carpool: --no-pool leaves it alone",
+		"CARPOOL_KEEP=postgres://u:hunter2@h/d": "CARPOOL_KEEP wants the name of an environment variable that is to be left alone",
+	} {
+		if _, err := NewPlan(Environ{text}, Options{}); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
 	for _, name := range []string{"postgres://u:hunter2@h/d", "A=B", ""} {
 		_, err := NewPlan(nil, Options{URLs: []string{name}})
 		const want = "--url wants the name of an environment variable that holds a URL, such as DATABASE_URL"
@@ -131,6 +142,9 @@ func TestWhatCountsMore(t *testing.T) {
 		{"PGBOUNCER_POOL_MODE=session", Options{Mode: "transaction"}, "pool_mode", "transaction"},
 		{"PGBOUNCER_POOL_MODE=", Options{}, "pool_mode", "transaction"},
 		{"PGBOUNCER_SERVER_RESET_QUERY=", Options{}, "server_reset_query", ""},
+		{"CARPOOL_SERVER_RESET_QUERY=", Options{}, "server_reset_query", ""},
+		{"CARPOOL_POOL_MODE=,PGBOUNCER_POOL_MODE=session", Options{}, "pool_mode", "session"},
+		{"CARPOOL_POOL_SIZE=,CARPOOL_DEFAULT_POOL_SIZE=4", Options{}, "default_pool_size", "4"},
 		{"PGSSLMODE=require", Options{}, "server_tls_sslmode", "require"},
 		{"PGSSLMODE=require,PGBOUNCER_SERVER_TLS_SSLMODE=disable", Options{}, "server_tls_sslmode", "disable"},
 		{"PGSSLMODE=verify-full,PGSSLROOTCERT=/nowhere/ca", Options{}, "server_tls_ca_file", "/nowhere/ca"},
@@ -314,9 +328,9 @@ func TestEnvironWithASocket(t *testing.T) {
 func TestExplainHidesWhatIsSecret(t *testing.T) {
 	environ := Environ{
 		"DATABASE_URL=postgres://u:hunter2@h/d?application_name=a&token=hunter2b&sslmode=require", "COPY=postgres://u:hunter2@h/d?application_name=a&token=hunter2b&sslmode=require",
-		"PGPASSWORD=hunter2c", "PGHOST=h", "OTHER=hunter2d", "PGSSLROOTCERT=/ca",
+		"PGPASSWORD=hunter2c", "PGHOST=h", "OTHER=hunter2d", "PGSSLROOTCERT=/ca", "PGBOUNCER_RESERVE_POOL_SIZE=0",
 	}
-	plan, urls := mustPlan(t, environ, Options{KeepDirect: true})
+	plan, urls := mustPlan(t, environ, Options{KeepDirect: true, Mode: "session"})
 	c, err := plan.Config(urls, Identities(urls), Pooler{Password: "hunter2e"})
 	if err != nil {
 		t.Fatal(err)
@@ -329,7 +343,7 @@ func TestExplainHidesWhatIsSecret(t *testing.T) {
 		t.Errorf("a secret is shown:\n%s", b.String())
 	}
 	const want = `DATABASE_URL is u@h:5432/d, sslmode require.
-  Server connections: 1 and 1 in reserve, in transaction mode.
+  Server connections: 1, in session mode.
   DATABASE_URL: because.
 carpool would listen on 127.0.0.1, a free port, with a password made at start, and the command would get:
   COPY=postgres://u:PASSWORD@127.0.0.1:PORT/d?application_name=a&token=...
@@ -341,7 +355,20 @@ carpool would listen on 127.0.0.1, a free port, with a password made at start, a
   PGPORT=PORT
   PGUSER=u
   no PGSSLROOTCERT
-COPY holds the same URL as DATABASE_URL and is rewritten like it.
+COPY leads to the database of DATABASE_URL and is rewritten like it.
+Settings that differ from carpool's own defaults:
+  listen_addr = 127.0.0.1 (as carpool exec has it)
+  listen_port = 0 (as carpool exec has it)
+  unix_socket_dir = empty (as carpool exec has it)
+  unix_socket_mode = 0700 (as carpool exec has it)
+  pool_mode = session (--mode)
+  max_client_conn = 1000 (as carpool exec has it)
+  default_pool_size = 1 (as carpool exec has it)
+  reserve_pool_size = 0 (PGBOUNCER_RESERVE_POOL_SIZE)
+  auth_type = plain (as carpool exec has it)
+  log_connections = 0 (as carpool exec has it)
+  log_disconnections = 0 (as carpool exec has it)
+  log_level = warn (as carpool exec has it)
 The command is: psql postgres://***@h/d
 `
 	if b.String() != want {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"carpool/config"
@@ -13,6 +14,7 @@ import (
 const (
 	enabledSuffix   = "ENABLED"
 	urlsSuffix      = "URLS"
+	keepSuffix      = "KEEP"
 	poolSizeSuffix  = "POOL_SIZE"
 	buildpackPrefix = "PGBOUNCER_"
 	statementsName  = "PGBOUNCER_PREPARED_STATEMENTS"
@@ -49,7 +51,7 @@ func BuildpackVariables() []BuildpackVariable {
 		setting("min_pool_size", "0", "0", ""),
 		setting("reserve_pool_size", "1", "1", ""),
 		setting("reserve_pool_timeout", "5", "5", ""),
-		setting("max_client_conn", "100", sidecarDefaults["max_client_conn"], "An idle client costs carpool next to nothing."),
+		setting("max_client_conn", "100", defaultClients, "An idle client costs carpool next to nothing."),
 		setting("max_prepared_statements", "0", "200", "Named prepared statements work in transaction mode unless it is 0."),
 		{Name: statementsName, Standard: "true", Default: "true", Note: "`false` adds `prepared_statements=false` to the URL, for Rails."},
 		setting("server_lifetime", "3600", "3600", ""),
@@ -67,36 +69,36 @@ func BuildpackVariables() []BuildpackVariable {
 	}
 }
 
-// sidecarDefaults are the settings that differ from config's own defaults.
-var sidecarDefaults = map[string]string{
-	"pool_mode":          "transaction",
-	"listen_addr":        "127.0.0.1",
-	"listen_port":        "0",
-	"unix_socket_dir":    "",
-	"unix_socket_mode":   "0700",
-	"default_pool_size":  "1",
-	"reserve_pool_size":  "1",
-	"max_client_conn":    "1000",
-	"auth_type":          "plain",
-	"log_level":          "warn",
-	"log_connections":    "0",
-	"log_disconnections": "0",
-}
+// defaultClients is how many clients there may be.
+const defaultClients = "1000"
 
-// layers collects problems while settings are laid one over the other.
+// layers are the settings, laid one over the other, and what is wrong with them.
 type layers struct {
 	config   *config.Config
 	given    map[string]string // by setting: what said so last; without the defaults
 	problems config.Problems
 }
 
-func newLayers() *layers {
+// layDefaults begins with the settings that differ from config's own defaults.
+func layDefaults() *layers {
 	l := &layers{config: config.Default(), given: make(map[string]string)}
-	for name, value := range sidecarDefaults {
-		if err := l.config.Set(name, value); err != nil {
-			panic("sidecar: default of " + name + ": " + err.Error())
-		}
+	for _, setting := range [][2]string{
+		{"pool_mode", "transaction"},
+		{"listen_addr", "127.0.0.1"},
+		{"listen_port", "0"},
+		{"unix_socket_dir", ""},
+		{"unix_socket_mode", "0700"},
+		{"default_pool_size", "1"},
+		{"reserve_pool_size", "1"},
+		{"max_client_conn", defaultClients},
+		{"auth_type", "plain"},
+		{"log_level", "warn"},
+		{"log_connections", "0"},
+		{"log_disconnections", "0"},
+	} {
+		l.set("the defaults", setting[0], setting[1])
 	}
+	clear(l.given)
 	return l
 }
 
@@ -147,14 +149,18 @@ func (l *layers) libpq(environ Environ) {
 	}
 }
 
+// says reports whether a variable says anything about a setting: platforms can't always unset one, and make it empty instead. But
+// the query that resets servers may well be none.
+func (e Environ) says(name, setting string) (value string, ok bool) {
+	value, set := e.Lookup(name)
+	return value, set && (value != "" || setting == "server_reset_query")
+}
+
 // buildpack takes over what was set for the PgBouncer buildpack.
 func (l *layers) buildpack(environ Environ) {
 	for _, variable := range BuildpackVariables() {
-		if value, ok := environ.Lookup(variable.Name); ok && variable.setting != "" {
-			// Empty is how its variables are unset, but a reset query may well be none.
-			if value != "" || variable.setting == "server_reset_query" {
-				l.set(variable.Name, variable.setting, value)
-			}
+		if value, ok := environ.says(variable.Name, variable.setting); ok && variable.setting != "" {
+			l.set(variable.Name, variable.setting, value)
 		}
 	}
 }
@@ -162,16 +168,19 @@ func (l *layers) buildpack(environ Environ) {
 // carpool takes over CARPOOL_*.
 func (l *layers) carpool(environ Environ) {
 	const poolSize = config.EnvPrefix + poolSizeSuffix
-	if err := l.config.ApplyEnv(environ.With(nil, poolSize)); err != nil {
-		l.fail("", err)
-	}
+	silent := []string{poolSize}
 	for _, setting := range config.Settings() {
 		name := config.EnvPrefix + strings.ToUpper(setting.Name)
-		if _, set := environ.Lookup(name); set {
+		if _, ok := environ.says(name, setting.Name); ok {
 			l.given[setting.Name] = name
+		} else {
+			silent = append(silent, name)
 		}
 	}
-	if value, set := environ.Lookup(poolSize); set {
+	if err := l.config.ApplyEnv(environ.With(nil, silent...)); err != nil {
+		l.fail("", err)
+	}
+	if value := environ.Value(poolSize); value != "" {
 		l.set(poolSize, "default_pool_size", value)
 	}
 }
@@ -199,6 +208,18 @@ func (l *layers) flags(o Options) {
 		}
 		l.set("--set", strings.TrimSpace(name), value)
 	}
+}
+
+// attribute gives problems that begin with the name of a setting the name of what has set it.
+func (l *layers) attribute(problems config.Problems) config.Problems {
+	list := slices.Clone(problems)
+	for i, problem := range list {
+		setting, _, _ := strings.Cut(problem.Message, ":")
+		if problem.File == "" {
+			list[i].File = l.given[setting]
+		}
+	}
+	return list
 }
 
 // settle fills in what follows from the rest.

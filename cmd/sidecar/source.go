@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -22,7 +23,7 @@ type Source struct {
 	// Environ is the command's environment, and Stderr where it may complain.
 	Environ []string
 	Stderr  io.Writer
-	// Run runs a process to its end, as exec.Cmd's method of that name does.
+	// Run runs a process to its end, as exec.Cmd's method of that name does, with all that it starts.
 	Run func(*exec.Cmd) error
 }
 
@@ -33,7 +34,8 @@ const (
 	mostBytes = 128 << 10
 )
 
-// Read returns the URL as it is now, without blanks around it. The error has nothing of it.
+// Read returns the URL as it is now, without blanks around it. It blocks until then, until ctx ends, or until the command has had
+// its time. The error has nothing of the URL.
 func (s *Source) Read(ctx context.Context) (string, error) {
 	var text []byte
 	var err error
@@ -52,6 +54,11 @@ func (s *Source) Read(ctx context.Context) (string, error) {
 	return url, nil
 }
 
+// Found is a URL that Read has returned.
+func (s *Source) Found(url string) *Found {
+	return &Found{URL: url, From: "what " + s.String() + " says"}
+}
+
 // String names the flag that the source is from. The command may have secrets in it.
 func (s *Source) String() string {
 	if s.File != "" {
@@ -61,11 +68,20 @@ func (s *Source) String() string {
 }
 
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	// Opening a pipe would wait for who writes to it.
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
 	defer f.Close() //nolint:errcheck // only read
+	switch found, err := f.Stat(); {
+	case err != nil:
+		return nil, withoutPath(err)
+	case found.IsDir():
+		return nil, syscall.EISDIR
+	case !found.Mode().IsRegular():
+		return nil, errors.New("it isn't a regular file")
+	}
 	text, err := io.ReadAll(io.LimitReader(f, mostBytes))
 	return text, withoutPath(err)
 }
@@ -79,12 +95,12 @@ func withoutPath(err error) error {
 }
 
 func (s *Source) runCommand(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, commandPatience, errTooLong)
 	defer cancel()
 	output := &limited{}
 	command := exec.CommandContext(ctx, "/bin/sh", "-c", s.Command)
 	command.Env, command.Stdout, command.Stderr = s.Environ, output, s.Stderr
-	command.WaitDelay = time.Second // for what it has started and left behind
+	command.WaitDelay = time.Second // for what it has started and nobody has ended
 	if err := s.Run(command); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -93,6 +109,9 @@ func (s *Source) runCommand(ctx context.Context) ([]byte, error) {
 	}
 	return output.text, nil
 }
+
+// errTooLong ends a command that has had its time.
+var errTooLong = fmt.Errorf("it took longer than %s", commandPatience)
 
 // limited keeps the beginning of what is written to it.
 type limited struct{ text []byte }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,10 @@ func TestSourceReads(t *testing.T) {
 		}
 		return path
 	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		source Source
 		want   string
@@ -31,6 +36,8 @@ func TestSourceReads(t *testing.T) {
 		{Source{File: file("empty", "\n")}, "", "--url-file " + dir + "/empty: no URL is there"},
 		{Source{File: dir + "/nothing"}, "", "--url-file " + dir + "/nothing: no such file or directory"},
 		{Source{File: dir}, "", "--url-file " + dir + ": is a directory"},
+		{Source{File: pipe}, "", "--url-file " + pipe + ": it isn't a regular file"},
+		{Source{File: "/dev/zero"}, "", "--url-file /dev/zero: it isn't a regular file"},
 		{Source{Command: "echo $SCHEME://u:p@h/d"}, "postgres://u:p@h/d", ""},
 		{Source{Command: "echo hunter2; exit 3"}, "", "--url-command: exit status 3"},
 		{Source{Command: "true"}, "", "--url-command: no URL is there"},
@@ -57,6 +64,21 @@ func TestSourceCommandThatHangs(t *testing.T) {
 	if _, err := source.Read(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A command that has had its time is told in words.
+func TestSourceCommandThatTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		source := Source{Command: "x", Run: func(*exec.Cmd) error {
+			<-time.After(2 * commandPatience)
+			return errors.New("signal: killed")
+		}}
+		if _, err := source.Read(ctx); err == nil || err.Error() != "--url-command: it took longer than 10s" {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 // watched is what a watch has told about.

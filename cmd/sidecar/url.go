@@ -1,13 +1,11 @@
 package sidecar
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"carpool/config"
@@ -22,6 +20,9 @@ type URL struct {
 	Server *config.Database
 
 	original string   // as a whole, with the password
+	location string   // of it, what follows the credentials
+	filled   []string // items of a query for what the environment has to say
+	written  string   // the password as it was written; empty if it is the environment's
 	scheme   string   // as written
 	user     string   // percent-escaped
 	database string   // percent-escaped
@@ -29,8 +30,9 @@ type URL struct {
 }
 
 // ParseURL reads the URL that a variable holds. The scheme may name a driver, as SQLAlchemy (postgresql+psycopg2) and Django
-// (postgis) want it. The error is a sentence that begins with the variable's name and repeats nothing of the URL.
-func ParseURL(variable, text string) (*URL, error) {
+// (postgis) want it. What the URL leaves out is taken from the variables of the environment that libpq would take it from. The
+// error is a sentence that begins with the variable's name and repeats nothing of the URL.
+func ParseURL(variable, text string, environ Environ) (*URL, error) {
 	text = strings.TrimSpace(text)
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
@@ -56,16 +58,26 @@ func ParseURL(variable, text string) (*URL, error) {
 			return nil, fmt.Errorf("%s can't be used: %s", variable, describe(err))
 		}
 	}
-	d, err := config.ParseURL("postgres://" + credentials + place + "?" + strings.Join(server, "&"))
+	user, password, _ := strings.Cut(strings.TrimSuffix(credentials, "@"), ":")
+	_, database, _ := strings.Cut(place, "/")
+	filled, err := fill(user, place, server, environ)
+	if err != nil {
+		return nil, err
+	}
+	d, err := config.ParseURLFrom(variable, "postgres://"+credentials+place+"?"+strings.Join(append(slices.Clip(server), filled...), "&"))
 	if err != nil {
 		return nil, fmt.Errorf("%s can't be used: %s", variable, describe(err))
 	}
-	user, _, _ := strings.Cut(strings.TrimSuffix(credentials, "@"), ":")
-	_, database, _ := strings.Cut(place, "/")
-	return &URL{
-		Variable: variable, Server: d, original: text, scheme: scheme, session: session,
+	u := &URL{
+		Variable: variable, Server: d, original: text, location: location, filled: filled, written: password, scheme: scheme, session: session,
 		user: asWritten(user, d.User), database: asWritten(database, d.DBName),
-	}, nil
+	}
+	if d.Password == "" {
+		d.Password = environ.Value("PGPASSWORD")
+	} else if unescape(password) != d.Password {
+		u.written = escape(d.Password)
+	}
+	return u, nil
 }
 
 const wanted = "it should be like postgres://user:password@host/database"
@@ -217,18 +229,3 @@ func (u *URL) local(door Door, name string, extras []string) string {
 	}
 	return text
 }
-
-// Place is where the servers are, for people to read: without a password.
-func (u *URL) Place() string {
-	hosts := make([]string, 0, len(u.Server.Hosts))
-	for i, host := range u.Server.Hosts {
-		port := 0
-		if len(u.Server.Ports) > 0 {
-			port = u.Server.Ports[min(i, len(u.Server.Ports)-1)]
-		}
-		hosts = append(hosts, net.JoinHostPort(host, strconv.Itoa(cmp.Or(port, defaultPort))))
-	}
-	return fmt.Sprintf("%s@%s/%s", u.Server.User, strings.Join(hosts, ","), u.Server.DBName)
-}
-
-const defaultPort = 5432

@@ -43,6 +43,7 @@ func TestURLsForTheApplication(t *testing.T) {
 			"postgres://u:p@h/d?sslmode=require&application_name=my%20app&connect_timeout=3&sslrootcert=/ca",
 			"postgres://u:pw@127.0.0.1:6000/d?application_name=my%20app&connect_timeout=3",
 		},
+		{"postgres://u:p@h/d?sslmode=require&channel_binding=require", "postgres://u:pw@127.0.0.1:6000/d"},
 		{"postgres://u:p@h/d?sslmode=no-verify&channel_binding=prefer&gssencmode=disable&ssl=true", "postgres://u:pw@127.0.0.1:6000/d"},
 		{
 			"postgres://u:p@h/d?schema=x&pgbouncer=true&statement_cache_size=0&prepared_statements=false&pool_recycle=300&unknown",
@@ -51,7 +52,7 @@ func TestURLsForTheApplication(t *testing.T) {
 		{"postgres://u:p@h/d?options=endpoint%3Dep-cool-1&client_encoding=utf8", "postgres://u:pw@127.0.0.1:6000/d?client_encoding=utf8"},
 		{"postgres://u:p@h/d?&&a=1&", "postgres://u:pw@127.0.0.1:6000/d?a=1"},
 	} {
-		u, err := ParseURL("DATABASE_URL", row.url)
+		u, err := ParseURL("DATABASE_URL", row.url, nil)
 		if err != nil {
 			t.Errorf("%s: %v", row.url, err)
 			continue
@@ -63,7 +64,7 @@ func TestURLsForTheApplication(t *testing.T) {
 }
 
 func TestURLsWithExtras(t *testing.T) {
-	u, err := ParseURL("DATABASE_URL", "postgres://u:p@h/d?prepared_statements=true&a=1")
+	u, err := ParseURL("DATABASE_URL", "postgres://u:p@h/d?prepared_statements=true&a=1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func TestURLsWithExtras(t *testing.T) {
 }
 
 func TestServersOfURLs(t *testing.T) {
-	u, err := ParseURL("V", "postgresql+psycopg://u:p%40@a:1,[::1]/d?sslmode=verify-full&sslrootcert=system&connect_timeout=3&application_name=x&options=endpoint%3Dy&unknown=z")
+	u, err := ParseURL("V", "postgresql+psycopg://u:p%40@a:1,[::1]/d?sslmode=verify-full&sslrootcert=system&connect_timeout=3&application_name=x&options=endpoint%3Dy&unknown=z", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,10 +119,10 @@ func TestURLsThatCantBeUsed(t *testing.T) {
 		{"postgres://h/d?password=hunter2", "X can't be used: needs a user"},
 		{"postgres://u:hunter2@h/d?sslmod=require", `X can't be used: query: unknown key "sslmod", did you mean sslmode?`},
 		{"postgres://u:hunter2@h/d?sslmode=hunter", `X can't be used: query: "sslmode": expected one of disable, allow, prefer, require, verify-ca, verify-full`},
-		{"postgres://u:hunter2@h/d?channel_binding=require", `X can't be used: query: "channel_binding" is not supported with this value`},
+		{"postgres://u:hunter2@h/d?channel_binding=always", `X can't be used: query: "channel_binding": expected one of prefer, require, disable`},
 		{"postgres://u:hunter2@h/d?service=x", `X can't be used: query: "service" is not supported with this value`},
 	} {
-		u, err := ParseURL("X", row.url)
+		u, err := ParseURL("X", row.url, nil)
 		if err == nil || err.Error() != row.want {
 			t.Errorf("%s:\n got %v\nwant %s", row.url, err, row.want)
 		}
@@ -145,7 +146,7 @@ func FuzzParseURL(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		u, err := ParseURL("V", text)
+		u, err := ParseURL("V", text, nil)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "V ") {
 				t.Errorf("the error doesn't name the variable: %v", err)
@@ -153,7 +154,7 @@ func FuzzParseURL(f *testing.F) {
 			return
 		}
 		local := u.local(tcp, u.Server.DBName, nil)
-		again, err := ParseURL("V", local)
+		again, err := ParseURL("V", local, nil)
 		if err != nil {
 			t.Fatalf("%q became %q: %v", text, local, err)
 		}

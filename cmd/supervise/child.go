@@ -71,7 +71,11 @@ func Start(command Command) (*Child, error) {
 	}
 	children := make(chan os.Signal, 1) // one waiting is enough: all are looked at
 	signal.Notify(children, syscall.SIGCHLD)
-	if err := c.startLeader(file); err != nil {
+	err := c.startLeader(file, command.Args)
+	if shell, isScript := asScript(file, command.Args, err); isScript {
+		err = c.startLeader(shell[0], shell)
+	}
+	if err != nil {
 		signal.Stop(children)
 		return nil, explainStart(command.Args[0], file, err)
 	}
@@ -85,12 +89,12 @@ func Start(command Command) (*Child, error) {
 // startLeader starts the command from a thread that stays until the command has
 // ended: the kernel takes the end of that thread for the end of the parent, and
 // tells the command TERM.
-func (c *Child) startLeader(file string) error {
+func (c *Child) startLeader(file string, args []string) error {
 	started := make(chan error)
 	go func() { // ends with the command
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		pid, err := syscall.ForkExec(file, c.command.Args, &syscall.ProcAttr{
+		pid, err := syscall.ForkExec(file, args, &syscall.ProcAttr{
 			Env: c.command.Environ, Files: []uintptr{0, 1, 2}, Sys: attributes(),
 		})
 		c.pid = pid
@@ -158,10 +162,12 @@ func (c *Child) Stop(grace time.Duration) {
 	}
 }
 
-// Run is exec.Cmd's Run for as long as the Child is there: the Child doesn't
-// reap what is run by it. AllEnded waits for it as for a descendant, but it isn't
-// told to end: that is for the caller to do, with the context of the exec.Cmd.
+// Run is RunGroup for as long as the Child is there: the Child doesn't reap what
+// is run by it, nor takes it or its group for something that the command has
+// left behind. AllEnded waits for it, but it isn't told to end: that is for the
+// caller to do, with the context of the exec.Cmd.
 func (c *Child) Run(cmd *exec.Cmd) error {
+	inGroup(cmd)
 	// A process must be known before it can have ended.
 	c.mu.Lock()
 	err := cmd.Start()
@@ -174,7 +180,7 @@ func (c *Child) Run(cmd *exec.Cmd) error {
 	c.runs++
 	c.mu.Unlock()
 
-	err = cmd.Wait()
+	err = waitGroup(cmd)
 	c.mu.Lock()
 	delete(c.owned, pid)
 	c.mu.Unlock()

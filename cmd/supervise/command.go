@@ -1,8 +1,10 @@
 package supervise
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -135,9 +137,46 @@ func explainStart(command, file string, err error) *StartError {
 	case errors.Is(err, syscall.EACCES):
 		return notRunnable(command, "it isn't an executable file", err)
 	case errors.Is(err, syscall.ENOEXEC):
-		return notRunnable(command, "it is neither a program for this machine nor a script with #! in its first line", err)
+		return notRunnable(command, "it is neither a program for this machine nor a script", err)
 	}
 	return notRunnable(command, err.Error(), err)
+}
+
+// asScript is the command line that runs a file as execvp does when the system
+// has said that it is no program: a script without #! is the shell's. What looks
+// like a program for another machine is left alone.
+func asScript(file string, args []string, refusal error) (line []string, ok bool) {
+	if !errors.Is(refusal, syscall.ENOEXEC) {
+		return nil, false
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, false
+	}
+	defer f.Close() //nolint:errcheck // only read
+	head := make([]byte, 256)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || bytes.IndexByte(head[:n], 0) >= 0 {
+		return nil, false
+	}
+	return append([]string{"/bin/sh", file}, args[1:]...), true
+}
+
+// Exec puts a command in the place of this process, and returns only if that
+// isn't possible: a *StartError. Of the Command only Args and Environ count.
+func Exec(command Command) error {
+	if len(command.Args) == 0 {
+		return notFound(`""`, "no command was given", syscall.ENOENT)
+	}
+	file, problem := lookUp(command.Args[0], command.Environ)
+	if problem != nil {
+		return problem
+	}
+	err := syscall.Exec(file, command.Args, command.Environ)
+	if shell, isScript := asScript(file, command.Args, err); isScript {
+		err = syscall.Exec(shell[0], shell, command.Environ)
+	}
+	return explainStart(command.Args[0], file, err)
 }
 
 // exitStatus is the status that a shell would show.

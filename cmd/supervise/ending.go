@@ -137,22 +137,28 @@ func (c *Child) running() (now, ever int) {
 	return len(c.owned), c.runs
 }
 
-// strangers are the children of this process that have nothing to do with the
-// command.
-func (c *Child) strangers() map[int]bool {
-	strangers := make(map[int]bool, len(c.before)+2)
+// strangers are processes that have nothing to do with the command: children
+// that this process had before, the witness, and the groups of what Run runs, of
+// which it leaves nothing.
+func (c *Child) strangers() strangers {
+	s := strangers{processes: make(map[int]bool, len(c.before)+1), groups: make(map[int]bool)}
 	for pid := range c.before {
-		strangers[pid] = true
+		s.processes[pid] = true
 	}
 	if c.witness != nil {
-		strangers[c.witness.pid] = true
+		s.processes[c.witness.pid] = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for pid := range c.owned {
-		strangers[pid] = true
+		s.groups[pid] = true
 	}
-	return strangers
+	return s
+}
+
+// strangers are told by their own number or by that of their group.
+type strangers struct {
+	processes, groups map[int]bool
 }
 
 // descendants are the living processes below this one that the command is to

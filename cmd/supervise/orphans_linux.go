@@ -63,8 +63,8 @@ func endedPID(found *unix.Siginfo) int {
 
 // process is a line of the list of processes.
 type process struct {
-	pid, parent int
-	ended       bool // and not reaped yet
+	pid, parent, group int
+	ended              bool // and not reaped yet
 }
 
 // processes lists all processes that /proc shows.
@@ -98,27 +98,31 @@ func processes() ([]process, error) {
 	return all, nil
 }
 
-// parseStat reads the state and the parent from a stat file of /proc. The name
-// before them is in parentheses and may have anything in it.
+// parseStat reads the state, the parent and the group from a stat file of /proc.
+// The name before them is in parentheses and may have anything in it.
 func parseStat(pid int, stat string) (process, error) {
 	end := strings.LastIndexByte(stat, ')')
 	if end < 0 {
 		return process{}, errors.New("no name in it")
 	}
 	fields := strings.Fields(stat[end+1:])
-	if len(fields) < 2 {
+	if len(fields) < 3 {
 		return process{}, errors.New("too short")
 	}
 	parent, err := strconv.Atoi(fields[1])
 	if err != nil {
 		return process{}, fmt.Errorf("the parent: %w", err)
 	}
-	return process{pid: pid, parent: parent, ended: fields[0] == "Z" || fields[0] == "X"}, nil
+	group, err := strconv.Atoi(fields[2])
+	if err != nil {
+		return process{}, fmt.Errorf("the group: %w", err)
+	}
+	return process{pid: pid, parent: parent, group: group, ended: fields[0] == "Z" || fields[0] == "X"}, nil
 }
 
 // below returns the living descendants of a process, without strangers and what
 // descends from them, and whether there is any, ended or not.
-func below(root int, all []process, strangers map[int]bool) (living []int, left bool) {
+func below(root int, all []process, others strangers) (living []int, left bool) {
 	children := make(map[int][]process)
 	for _, p := range all {
 		children[p.parent] = append(children[p.parent], p)
@@ -129,7 +133,7 @@ func below(root int, all []process, strangers map[int]bool) (living []int, left 
 		parent := next[0]
 		next = next[1:]
 		for _, p := range children[parent] {
-			if strangers[p.pid] || seen[p.pid] {
+			if others.processes[p.pid] || others.groups[p.group] || seen[p.pid] {
 				continue
 			}
 			seen[p.pid] = true

@@ -11,6 +11,6 @@ func (c *Child) reapOrphans() bool { return true }
 
 func processes() ([]process, error) { return nil, nil }
 
-func below(int, []process, map[int]bool) (living []int, left bool) { return nil, false }
+func below(int, []process, strangers) (living []int, left bool) { return nil, false }
 
 func childrenNow() map[int]bool { return nil }

@@ -16,10 +16,13 @@ func TestBelow(t *testing.T) {
 		{pid: 21, parent: 20},
 		{pid: 30, parent: 31}, // as a list shows that wasn't made in one moment
 		{pid: 31, parent: 30},
+		{pid: 40, parent: 1, group: 40}, // a group of strangers, of whom one has lost its parent
+		{pid: 41, parent: 40, group: 40},
+		{pid: 42, parent: 1, group: 40, ended: true},
 	}
 	for _, row := range []struct {
 		root      int
-		strangers map[int]bool
+		strangers map[int]bool // by number and by group
 		want      []int
 		left      bool
 	}{
@@ -28,8 +31,9 @@ func TestBelow(t *testing.T) {
 		{10, map[int]bool{20: true, 11: true, 12: true}, nil, false},
 		{30, nil, []int{31}, true},
 		{99, nil, nil, false},
+		{1, map[int]bool{10: true, 40: true}, nil, false},
 	} {
-		got, left := below(row.root, all, row.strangers)
+		got, left := below(row.root, all, strangers{processes: row.strangers, groups: row.strangers})
 		slices.Sort(got)
 		if !slices.Equal(got, row.want) || left != row.left {
 			t.Errorf("below %d without %v: %v, %t; want %v, %t", row.root, row.strangers, got, left, row.want, row.left)
@@ -43,10 +47,12 @@ func TestParseStat(t *testing.T) {
 		want process
 		ok   bool
 	}{
-		{"7 (sh) S 3 7 7 0 -1", process{pid: 7, parent: 3}, true},
-		{"7 (a) Z 1 (b) (c) Z 4 1", process{pid: 7, parent: 4, ended: true}, true},
+		{"7 (sh) S 3 7 7 0 -1", process{pid: 7, parent: 3, group: 7}, true},
+		{"7 (a) Z 1 (b) (c) Z 4 1", process{pid: 7, parent: 4, group: 1, ended: true}, true},
 		{"7 (sh) S", process{}, false},
 		{"7 (sh) S x", process{}, false},
+		{"7 (sh) S 3", process{}, false},
+		{"7 (sh) S 3 x", process{}, false},
 		{"7 sh S 3", process{}, false},
 		{"", process{}, false},
 	} {

@@ -20,6 +20,16 @@ func adoptOrphans() error {
 	return nil
 }
 
+// awaitEnd waits until a child has ended, and doesn't reap it. It returns false
+// if that can't be done.
+func awaitEnd(pid int) bool {
+	for {
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			return err == nil
+		}
+	}
+}
+
 // ownProgram is the file that this process runs, even if another has taken its
 // place on disk.
 func ownProgram() (string, error) { return "/proc/self/exe", nil }

@@ -14,5 +14,8 @@ func attributes() *syscall.SysProcAttr { return nil }
 // adoptOrphans can't be done here.
 func adoptOrphans() error { return nil }
 
+// awaitEnd can't be done here.
+func awaitEnd(int) bool { return false }
+
 // ownProgram is the file that this process runs.
 func ownProgram() (string, error) { return os.Executable() }

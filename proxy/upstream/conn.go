@@ -30,6 +30,9 @@ type Conn struct {
 	// Params are the parameters that the server reported, in its order; one
 	// that was reported twice stands twice, the last counts.
 	Params []wire.Param
+	// Answer is the last row that the connect query gave, with "" for NULL; nil
+	// if it gave none.
+	Answer []string
 
 	// Host is the one of the target's hosts that answered.
 	Host HostPort

@@ -131,6 +131,9 @@ func aboutEncryption(err error) bool {
 
 // attempt connects and logs in, with TLS or without.
 func (t *Target) attempt(ctx context.Context, at address, startup []wire.Param, encrypted bool) (*Conn, error) {
+	if !encrypted && t.TLS.ChannelBinding == BindingRequire {
+		return nil, &encryptionError{errors.New("channel binding is required, and there is none without TLS")}
+	}
 	l, err := connect(ctx, at, &t.Socket)
 	if err != nil {
 		return nil, err
@@ -143,13 +146,16 @@ func (t *Target) attempt(ctx context.Context, at address, startup []wire.Param, 
 			return nil, err
 		}
 	}
-	s := session{link: l, target: t, host: at.host}
+	s := session{link: l, target: t, host: at.host, encrypted: encrypted}
+	if encrypted {
+		s.endpoint = endpointOf(l.tls.ConnectionState())
+	}
 	if err := s.logIn(startup); err != nil {
 		return nil, l.cause(ctx, err)
 	}
 	cancel.pid, cancel.secret = s.pid, s.secret
 	c := &Conn{
-		Rest: bytes.Clone(s.in), PID: s.pid, Secret: s.secret, Params: s.params, Host: at.host,
+		Rest: bytes.Clone(s.in), PID: s.pid, Secret: s.secret, Params: s.params, Answer: s.row, Host: at.host,
 		Remote: addrPort(l.raw.RemoteAddr()), Local: addrPort(l.raw.LocalAddr()), cancel: cancel,
 	}
 	if c.FD, err = l.detach(); err != nil {

@@ -36,8 +36,11 @@ func (s *session) authenticate() error {
 			return errors.New("malformed authentication request")
 		}
 		if code == wire.AuthOK {
-			if exchange != nil && !exchange.done {
+			switch {
+			case exchange != nil && !exchange.done:
 				return errors.New("the server broke off SCRAM authentication without proving who it is")
+			case exchange == nil && s.target.TLS.ChannelBinding == BindingRequire:
+				return errors.New("channel binding is required, and the server let us in without a proof")
 			}
 			return nil
 		}
@@ -79,6 +82,9 @@ func (s *session) answer(code uint32, data []byte, exchange **scram) ([]byte, er
 
 // begin answers a server's choice of a method.
 func (s *session) begin(code uint32, data []byte, exchange **scram) ([]byte, error) {
+	if code != wire.AuthSASL && s.target.TLS.ChannelBinding == BindingRequire {
+		return nil, fmt.Errorf("channel binding is required, and the server asks for %s, which has none", method(code))
+	}
 	password := s.target.Password
 	if password == "" {
 		return nil, &CredentialError{Method: method(code), User: s.target.User}
@@ -101,13 +107,12 @@ func (s *session) begin(code uint32, data []byte, exchange **scram) ([]byte, err
 	if !ok {
 		return nil, errors.New("malformed list of SASL mechanisms")
 	}
-	for _, m := range offered {
-		if m == scramMechanism {
-			*exchange = newSCRAM(password, &s.target.keys)
-			return (*exchange).first(), nil
-		}
+	b, err := s.bind(offered)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("the server offers the SASL mechanisms %q, none of which is supported", offered)
+	*exchange = newSCRAM(b, password, &s.target.keys)
+	return (*exchange).first(), nil
 }
 
 // mechanisms reads the list in an AuthenticationSASL request.

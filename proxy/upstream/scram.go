@@ -16,10 +16,6 @@ import (
 	"carpool/proxy/wire"
 )
 
-// scramMechanism is the only SASL mechanism spoken: RFC 5802 with the hash of
-// RFC 7677.
-const scramMechanism = "SCRAM-SHA-256"
-
 // Limits on what a server may ask of us.
 const (
 	maxIterations = 1_000_000 // rounds of PBKDF2, about half a second
@@ -29,6 +25,7 @@ const (
 
 // scram is the client's side of one exchange.
 type scram struct {
+	binding
 	password string
 	keys     *keyCache
 	nonce    string
@@ -37,21 +34,18 @@ type scram struct {
 	done     bool   // the server has proved that it knows the password
 }
 
-func newSCRAM(password string, keys *keyCache) *scram {
+func newSCRAM(b binding, password string, keys *keyCache) *scram {
 	var random [18]byte
 	_, _ = rand.Read(random[:]) // never fails
 	nonce := base64.StdEncoding.EncodeToString(random[:])
 	// Postgres knows the user from the start-up packet and ignores this name.
-	return &scram{password: password, keys: keys, nonce: nonce, bare: "n=,r=" + nonce}
+	return &scram{binding: b, password: password, keys: keys, nonce: nonce, bare: "n=,r=" + nonce}
 }
-
-// gs2 says that we don't do channel binding.
-const gs2 = "n,,"
 
 // first returns the body of SASLInitialResponse.
 func (s *scram) first() []byte {
-	message := gs2 + s.bare
-	b := wire.AppendString(nil, scramMechanism)
+	message := s.gs2 + s.bare
+	b := wire.AppendString(nil, s.mechanism)
 	b = append(b, 0, 0, byte(len(message)>>8), byte(len(message)))
 	return append(b, message...)
 }
@@ -69,7 +63,8 @@ func (s *scram) reply(challenge []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SCRAM authentication: %w", err)
 	}
-	unproved := "c=" + base64.StdEncoding.EncodeToString([]byte(gs2)) + ",r=" + c.nonce
+	bound := append([]byte(s.gs2), s.endpoint...)
+	unproved := "c=" + base64.StdEncoding.EncodeToString(bound) + ",r=" + c.nonce
 	message := s.bare + "," + string(challenge) + "," + unproved
 	clientKey := mac(salted, "Client Key")
 	storedKey := sha256.Sum256(clientKey)

@@ -16,8 +16,11 @@ const (
 	rfcFinal     = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 )
 
+// unbound is an exchange without channel binding.
+func unbound() binding { return binding{mechanism: scramMechanism, gs2: gs2Without} }
+
 func rfcExchange() *scram {
-	return &scram{password: "pencil", keys: &keyCache{}, nonce: rfcNonce, bare: "n=user,r=" + rfcNonce}
+	return &scram{binding: unbound(), password: "pencil", keys: &keyCache{}, nonce: rfcNonce, bare: "n=user,r=" + rfcNonce}
 }
 
 func TestSCRAMExampleOfTheRFC(t *testing.T) {
@@ -36,7 +39,7 @@ func TestSCRAMExampleOfTheRFC(t *testing.T) {
 }
 
 func TestSCRAMNoncesDiffer(t *testing.T) {
-	a, b := newSCRAM("x", &keyCache{}), newSCRAM("x", &keyCache{})
+	a, b := newSCRAM(unbound(), "x", &keyCache{}), newSCRAM(unbound(), "x", &keyCache{})
 	if a.nonce == b.nonce || len(a.nonce) < 24 {
 		t.Errorf("nonces %q and %q", a.nonce, b.nonce)
 	}

@@ -22,6 +22,9 @@ type session struct {
 	target *Target
 	host   HostPort
 
+	encrypted bool   // the link is TLS
+	endpoint  []byte // what the link's two ends can tie a login to; nil: nothing
+
 	in       []byte // read but not consumed
 	total    int    // bytes consumed
 	messages int
@@ -29,6 +32,7 @@ type session struct {
 	pid    uint32
 	secret []byte
 	params []wire.Param
+	row    []string // the last row of the connect query
 }
 
 // logIn sends the start-up packet and answers until the server is ready, then
@@ -99,7 +103,13 @@ func (s *session) awaitReady(step Step) error {
 			}
 			return nil
 		case wire.NoticeResponse, wire.NotificationResponse:
-		case wire.RowDescription, wire.DataRow, wire.CommandComplete, wire.EmptyQueryResponse:
+		case wire.DataRow:
+			row, ok := parseRow(body)
+			if !ok || step != StepConnectQuery {
+				return unexpected(typ, step)
+			}
+			s.row = row
+		case wire.RowDescription, wire.CommandComplete, wire.EmptyQueryResponse:
 			if step != StepConnectQuery {
 				return unexpected(typ, step)
 			}
@@ -107,6 +117,31 @@ func (s *session) awaitReady(step Step) error {
 			return unexpected(typ, step)
 		}
 	}
+}
+
+// parseRow reads the columns of a DataRow; NULL is read as "".
+func parseRow(body []byte) (row []string, ok bool) {
+	c := wire.Cursor{Rest: body}
+	columns, ok := c.Uint16()
+	if !ok {
+		return nil, false
+	}
+	for range columns {
+		size, ok := c.Uint32()
+		if !ok {
+			return nil, false
+		}
+		if int32(size) == -1 {
+			row = append(row, "")
+			continue
+		}
+		value, ok := c.Bytes(int(size))
+		if !ok {
+			return nil, false
+		}
+		row = append(row, string(value))
+	}
+	return row, len(c.Rest) == 0
 }
 
 func unexpected(typ byte, step Step) error {

@@ -152,6 +152,8 @@ func TestRefusals(t *testing.T) {
 		{"SCRAM, SCRAM", "hunter2", "", say(ask(wire.AuthSASL, "SCRAM-SHA-256\x00\x00"), ask(wire.AuthSASL, "SCRAM-SHA-256\x00\x00")), "in the middle"},
 		{"connect query that copies", "", "copy", say(authOK(), ready(), message('G', "\x00\x00\x00")), "unexpected message 'G' during connect query"},
 		{"connect query that begins", "", "begin", say(authOK(), ready(), wire.AppendReadyForQuery(nil, wire.TxOpen)), "inside a transaction after the connect query"},
+		{"half a row in the connect query", "", "x", say(authOK(), ready(), message('D', "\x00\x02\x00\x00\x00\x01a")), "unexpected message 'D'"},
+		{"a row of endless columns", "", "x", say(authOK(), ready(), message('D', "\x00\x01\x7f\xff\xff\xffa")), "unexpected message 'D'"},
 		{"a new key in the connect query", "", "x", say(authOK(), ready(), key()), "BackendKeyData"},
 	}
 	for _, tt := range tests {

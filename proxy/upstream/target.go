@@ -121,6 +121,8 @@ type TLS struct {
 	MinVersion, MaxVersion uint16
 	// CipherSuites are those allowed in TLS 1.2; nil means crypto/tls's choice.
 	CipherSuites []uint16
+	// ChannelBinding says whether logins are tied to the connection.
+	ChannelBinding ChannelBinding
 	// ServerName is the name that certificates are checked for and that servers
 	// are told; empty means the host's own.
 	ServerName string

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// startedWithoutPipe isn't known here.
+func startedWithoutPipe() bool { return false }
