@@ -13,6 +13,13 @@ import (
 // maxStatus is the longest ParameterStatus that is believed, in bytes.
 const maxStatus = 32 << 10
 
+// maxNotification is the longest NotificationResponse that is believed, and
+// maxTag the longest command tag that is looked at, in bytes.
+const (
+	maxNotification = 64 << 10
+	maxTag          = 64
+)
+
 // serverBytes deals with what the server sent and returns how much of it is
 // done with.
 func (s *session) serverBytes(b []byte) int {
@@ -109,6 +116,9 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	refusal, name := s.exchange.refusalDue()
 	n := s.exchange.noted()
 	v := s.exchange.server(h.Type, body)
+	if h.Type == wire.NotificationResponse && need > 0 {
+		v = s.fromServer(body)
+	}
 	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
 		v = forward // the server's spelling of what the client asked for
 	}
@@ -146,8 +156,12 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 		return h.Size(), h.Body == 1
 	case wire.ParameterStatus:
 		return h.Size(), h.Body <= maxStatus
+	case wire.NotificationResponse:
+		if s.listening != nil && s.listening.handover != nil {
+			return h.Size(), h.Body <= maxNotification
+		}
 	case wire.CommandComplete:
-		if h.Body == len(tagDeallocateAll) || h.Body == len(tagDiscardAll) {
+		if s.listening != nil && h.Body <= maxTag || h.Body == len(tagDeallocateAll) || h.Body == len(tagDiscardAll) {
 			return h.Size(), true
 		}
 	case wire.ErrorResponse:
@@ -166,6 +180,9 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 	errand, d := n.errand, n.deeds
 	switch t {
 	case wire.ReadyForQuery:
+		if s.listening != nil {
+			s.listenReady(s.exchange.status)
+		}
 		switch {
 		case v == forward:
 			s.answered()
@@ -173,6 +190,8 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.replayed(srv)
 		case errand == errandAudit:
 			s.audited()
+		case errand == errandMark || errand == errandUnlisten:
+			s.changeOverAnswered(errand)
 		}
 	case wire.DataRow:
 		if errand == errandAudit {
@@ -189,9 +208,12 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			srv.paramsReset()
 		}
 		if d != nil {
-			s.executed(d, n.query)
+			s.executed(d, n.query, body)
 		}
 	case wire.ErrorResponse:
+		if s.listening != nil {
+			s.listening.journal.Failed(nil)
+		}
 		s.unnamed.here = false // a Parse behind the error may have been skipped
 		r := wire.ParseReport(body)
 		switch {
@@ -199,6 +221,8 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.exchange.doubt = true
 		case v == refused && errand == errandAudit:
 			s.auditFailed(r)
+		case v == refused && (errand == errandMark || errand == errandUnlisten):
+			s.changeOverRefused(errand, &r)
 		case v == refused && (errand == errandReplay || errand == errandBegin):
 			s.unprimed(r)
 		case v == refused && errand == errandPrepare:

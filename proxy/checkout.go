@@ -70,6 +70,7 @@ func (s *session) follow() bool {
 			r.wantVariant(s.params)
 			old.leaveVariant(s.ticket.Variant)
 		}
+		s.rehome(r) // before the old one can be forgotten
 		s.route = r // to the same database: its limit on clients is as it was
 		s.proxy.leaveRoute(old)
 	}

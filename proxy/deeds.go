@@ -25,6 +25,10 @@ type deeds struct {
 	// potential is what a statement will leave behind that an SQL PREPARE among
 	// the effects prepares, when it is executed.
 	potential state.Holdings
+	// leaves: there is more to them than what the journal of LISTEN is told.
+	leaves bool
+	// listens: they may change what the client listens on.
+	listens bool
 	// completed counts the statements of a Query that have been executed.
 	completed int
 }
@@ -37,25 +41,32 @@ const maxDeedText = 4 << 10
 const maxRead = 256 << 10
 
 // readText is read for texts of any length.
-func (s *session) readText(text []byte) (d *deeds, refused string) {
+func (s *session) readText(text []byte, prepared bool) (d *deeds, refused string) {
 	if len(text) > maxRead {
 		return tooLarge(), ""
 	}
-	return s.read(text)
+	return s.read(text, prepared)
 }
 
 // read says what a text, without the zero at its end, may leave behind; nil is
-// nothing. If a policy refuses it, refused is the setting's name.
-func (s *session) read(text []byte) (d *deeds, refused string) {
+// nothing. If a policy refuses it, refused is the setting's name. prepared is for
+// the text of a Parse.
+func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept := s.w.effects[:0]
+	kept, leaves, listens := s.w.effects[:0], false, false
 	for i := range effects {
 		e := &effects[i]
 		if refused = s.rules.refusal(e); refused != "" {
 			return nil, refused
 		}
-		if s.matters(e) {
+		if !prepared {
+			s.expect(e)
+		}
+		matters := s.matters(e)
+		leaves = leaves || matters
+		listens = listens || changesChannels(e)
+		if matters || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
 	}
@@ -66,7 +77,7 @@ func (s *session) read(text []byte) (d *deeds, refused string) {
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
-		lone: s.w.classifier.Statements() == 1,
+		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens,
 	}
 	clear(kept)
 	for i := range d.effects {
@@ -127,12 +138,12 @@ func tooLarge() *deeds { return &deeds{large: true} }
 // clientQuery: the text of a Query is read before it is passed on.
 func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	var d *deeds
-	if !s.rules.blind && h.Body > 0 {
+	if s.reads() && h.Body > 0 {
 		rest := p.rest()
 		switch {
 		case len(rest) >= h.Size():
 			var refused string
-			if d, refused = s.readText(rest[wire.HeaderLen : h.Size()-1]); refused != "" {
+			if d, refused = s.readText(rest[wire.HeaderLen:h.Size()-1], false); refused != "" {
 				return s.refuseQuery(p, h, refused)
 			}
 		case h.Size() <= maxInPlace:
@@ -179,14 +190,14 @@ func (s *session) readParse(body []byte, h wire.Header) (d *deeds, refused strin
 		return nil, "" // the server will say so
 	}
 	text, _, _ := bytes.Cut(rest, []byte{0})
-	return s.readText(text)
+	return s.readText(text, true)
 }
 
 // readNamed reads the text in a Parse with a name, given its whole body. done
 // is for one that a policy refuses.
 func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more bool) {
 	name, _, ok := wire.ParseStatement(body)
-	if s.rules.blind || !ok || s.exchange.full() || s.exchange.skipping {
+	if !s.reads() || !ok || s.exchange.full() || s.exchange.skipping {
 		return false, false
 	}
 	if _, taken := s.names.names.Lookup(name); taken {
@@ -232,6 +243,7 @@ func (s *session) bind(v verdict, d *deeds) verdict {
 	if v == forward || v == replace {
 		s.bound = d
 		s.exchange.attach(d)
+		s.expectAll(d)
 	}
 	return v
 }

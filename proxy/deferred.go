@@ -60,6 +60,7 @@ func (s *session) withoutServerQuery(p *splice, h wire.Header) (done, more bool)
 	if s.account.limits.Load() != nil {
 		s.rearm()
 	}
+	s.flush()
 	return true, true
 }
 

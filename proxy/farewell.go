@@ -74,7 +74,7 @@ func (s *session) continueFarewell() {
 		s.server.conn.Send(wire.AppendQuery(s.w.toServer[:0], "ROLLBACK"))
 	default:
 		srv := s.unlink()
-		todo := upkeep{reset: s.private || s.proxy.Config().ServerResetQueryAlways, clean: s.residue.remains()}
+		todo := upkeep{reset: s.private || s.proxy.Config().ServerResetQueryAlways, clean: s.remains()}
 		s.close()
 		srv.giveBack(todo)
 	}

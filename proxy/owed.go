@@ -42,6 +42,8 @@ const (
 	errandDeallocate        // drops what another client has prepared by SQL
 	errandBegin             // begins the transaction of a client that was told it had begun
 	errandAudit             // asks what the client has left behind
+	errandMark              // divides notifications between the server and the hub
+	errandUnlisten          // ends the server's listening, which the hub does now
 	errandRollback          // ends the transaction of a client that is gone
 )
 

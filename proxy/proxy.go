@@ -161,6 +161,7 @@ func (p *Proxy) Run() error {
 	}
 	loops.Wait()
 	p.stop()
+	p.endHubs()
 	p.pools.Shutdown()
 	p.tasks.Wait()
 	janitor.Wait()

@@ -124,6 +124,20 @@ func messageTooLong(setting string, limit int) wire.Report {
 		fmt.Sprintf("%s is %d bytes.", setting, limit))
 }
 
+func tooManyNotifications(limit int) wire.Report {
+	r := fatal("54000", "too many notifications wait for the client (listen_queue_size)",
+		"End transactions sooner, read notifications as they come, or raise listen_queue_size.")
+	r.Detail = fmt.Sprintf("listen_queue_size is %d. Notifications are delivered between transactions, as far as the client reads them.", limit)
+	return r
+}
+
+func listeningRefused(channel string, err error) wire.Report {
+	r := fatal("08006", fmt.Sprintf("notifications on channel %q can't be listened for any more", channel),
+		"Connect and LISTEN again.")
+	r.Detail = causeText(err)
+	return r
+}
+
 func transactionInStatementMode() wire.Report {
 	return fatal("0A000", "transaction blocks not allowed in statement pooling mode",
 		"Use pool_mode = transaction for databases or users that need transactions.")

@@ -121,6 +121,7 @@ func (s *session) clientMessage(p *splice) bool {
 		v := s.exchange.client(wire.Execute)
 		if v == forward {
 			s.exchange.attach(s.bound)
+			s.expectAll(s.bound)
 		}
 		return s.apply(p, h, v, nil)
 	}
@@ -199,7 +200,7 @@ func (s *session) waitForServer(p *splice) bool {
 // clientParse: a Parse with a name is read whole.
 func (s *session) clientParse(p *splice, h wire.Header) bool {
 	rest := p.rest()
-	if s.exchange.statements == nil && (s.private || s.rules.blind) || h.Body == 0 {
+	if s.exchange.statements == nil && !s.reads() || h.Body == 0 {
 		return s.apply(p, h, s.exchange.client(wire.Parse), nil)
 	}
 	if len(rest) == wire.HeaderLen {

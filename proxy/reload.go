@@ -185,6 +185,9 @@ func (p *Proxy) renewRouteLocked(n *settings, r *route) renewal {
 		return renewal{}
 	}
 	r.terms.Store(t)
+	if !t.dest.serves(old.dest) {
+		r.reopenHub()
+	}
 	if same {
 		return renewal{r, configurePool, r.settings(t)}
 	}

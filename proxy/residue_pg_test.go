@@ -177,7 +177,7 @@ func makeRemembers(t *testing.T) {
 
 func TestWhatPins(t *testing.T) {
 	makeRemembers(t)
-	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\nstate_listen = pin")
 	for _, tt := range left {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := talk(t, p.address(), wire.Param{Name: "application_name", Value: "keeper"}), talk(t, p.address())
@@ -222,6 +222,9 @@ func TestWhatDoesNotPin(t *testing.T) {
 		{"begin; declare mine cursor with hold for select 1", "rollback"},
 		{"begin; declare mine cursor for select 1; fetch mine; commit"},
 		{"begin; listen mine; rollback"},
+		{"listen mine"}, // which is multiplexed
+		{"x:listen mine"},
+		{"begin", "listen mine", "notify mine", "commit"},
 		{"notify mine, 'x'"},
 		{"insert into plain values (1)", "update plain set a = 2", "delete from plain"},
 		{"select 'pg_advisory_lock(1)' -- nextval('x')"},

@@ -9,6 +9,7 @@ import (
 
 	"carpool/config"
 	"carpool/pool"
+	"carpool/proxy/notify"
 )
 
 // route is the way of one user to one database: its pool of servers and what
@@ -38,6 +39,8 @@ type route struct {
 	idleSince time.Duration // 0: not known to be idle
 
 	mu       sync.Mutex
+	hub      *notify.Hub // nil until a client listens
+	hubEnded bool
 	variants map[pool.Variant]*variant
 }
 
@@ -151,6 +154,7 @@ func (p *Proxy) forgetRoutesLocked() {
 		if r.tenant.routes--; r.tenant.routes == 0 && p.databases[r.database] == r.tenant {
 			delete(p.databases, r.database)
 		}
+		p.tasks.Go(r.endHub)
 		return true
 	})
 }

@@ -18,6 +18,10 @@ type rules struct {
 	suspicious bool
 	// every asks after one in so many transactions whatever the text; 0 is never.
 	every int
+	// multiplex: what clients listen on goes over to one connection for all.
+	multiplex bool
+	// listenQueue is how many notifications may wait for one client.
+	listenQueue int
 	// deferBegin: a BEGIN is answered before a server has seen it.
 	deferBegin bool
 	// logAfter is how long a pin lasts before it is logged; 0 is never.
@@ -75,7 +79,10 @@ func kindNames(h state.Holdings) string {
 }
 
 func rulesOf(l *config.Resolved) *rules {
-	r := &rules{suspicious: l.SessionAudit.Suspicious, every: l.SessionAudit.Every, logAfter: l.PinLogAfter, deferBegin: l.DeferredBegin}
+	r := &rules{
+		suspicious: l.SessionAudit.Suspicious, every: l.SessionAudit.Every, logAfter: l.PinLogAfter, deferBegin: l.DeferredBegin,
+		multiplex: l.State[config.StateListen] == config.PolicyTransparent, listenQueue: l.ListenQueueSize,
+	}
 	for kind, policy := range l.State {
 		switch policy {
 		case config.PolicyIgnore:

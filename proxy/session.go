@@ -36,25 +36,26 @@ type session struct {
 	replication bool
 
 	// Owned by the loop.
-	client   reactor.Conn
-	state    sessionState
-	login    *login // until the client is let in
-	console  ConsoleSession
-	ticket   pool.Ticket[*server]
-	server   *server
-	exchange exchange
-	names    statements
-	unnamed  unnamed
-	params   *state.Params
-	startup  *state.Params     // what the client asked for when it logged in
-	rules    *rules            // for what it leaves behind
-	residue  *residue          // what it has left behind; nil for most
-	named    map[string]*deeds // of its prepared statements that leave something; nil for most
-	bound    *deeds            // of the portal that was bound last
-	sql      *sqlStatements    // that it has prepared by SQL; nil for most
-	deferred []byte            // the BEGIN that the client was answered and no server has seen
-	untried  *untried          // what params were asked for with, until a server has granted them
-	timer    reactor.Timer
+	client    reactor.Conn
+	state     sessionState
+	login     *login // until the client is let in
+	console   ConsoleSession
+	ticket    pool.Ticket[*server]
+	server    *server
+	exchange  exchange
+	names     statements
+	unnamed   unnamed
+	params    *state.Params
+	startup   *state.Params     // what the client asked for when it logged in
+	rules     *rules            // for what it leaves behind
+	residue   *residue          // what it has left behind; nil for most
+	named     map[string]*deeds // of its prepared statements that leave something; nil for most
+	bound     *deeds            // of the portal that was bound last
+	sql       *sqlStatements    // that it has prepared by SQL; nil for most
+	listening *listening        // what it has to do with LISTEN; nil for most
+	deferred  []byte            // the BEGIN that the client was answered and no server has seen
+	untried   *untried          // what params were asked for with, until a server has granted them
+	timer     reactor.Timer
 
 	dialectOf *state.Params // what reading was made of
 	reading   state.Dialect // how its texts are read
@@ -145,6 +146,7 @@ func (s *session) Drained(*reactor.Conn) {
 		s.clogged = false
 		s.client.Resume()
 	}
+	s.flush()
 }
 
 // EOF implements reactor.Handler: the client will send no more.
@@ -252,6 +254,7 @@ func (s *session) leave(how departure) {
 		// If it can't be withdrawn, it is on its way and given back on arrival.
 		s.route.pool.Withdraw(&s.ticket)
 	}
+	s.stopListening()
 	s.proxy.forget(s)
 	s.collected = nil
 	if s.server == nil {
@@ -269,6 +272,7 @@ func (s *session) close() {
 	s.names.names.Clear()
 	s.unnamed.forget()
 	s.unpinned(s.residue)
+	s.listening = nil
 	s.params, s.startup, s.residue, s.named, s.bound, s.sql, s.deferred = nil, nil, nil, nil, nil, nil, nil
 }
 

@@ -15,7 +15,7 @@ func (s *session) settle() {
 	r := s.residue
 	if r == nil {
 		if !s.sampled() {
-			s.release()
+			s.conclude()
 			return
 		}
 		r = s.remember()
@@ -28,12 +28,23 @@ func (s *session) settle() {
 	}
 	s.restoreReported(r)
 	r.forgetSuspicion()
-	if r.pins != 0 {
-		s.keepPinned(r)
+	s.conclude()
+}
+
+// conclude gives the server back, unless there is still something on it for
+// which the client keeps it.
+func (s *session) conclude() {
+	if s.listening != nil && !s.settleListening() {
 		return
 	}
-	s.unpinned(r)
-	s.residue = nil
+	if r := s.residue; r != nil {
+		if r.pins != 0 {
+			s.keepPinned(r)
+			return
+		}
+		s.unpinned(r)
+		s.residue = nil
+	}
 	s.release()
 }
 
@@ -106,6 +117,9 @@ func (s *session) audited() {
 // that we know of follow it.
 func (s *session) held(f *state.Findings) state.Holdings {
 	held := f.Held()
+	if s.residue.asked&state.HoldsListens != 0 && !s.foundChannels(f) {
+		held &^= state.HoldsListens
+	}
 	if held&state.HoldsStatements == 0 {
 		return held
 	}
@@ -193,9 +207,11 @@ func (s *session) setParams(p *state.Params) {
 }
 
 // executed: a statement among deeds has been executed. This is told once for
-// each statement of a Query, and once for each Execute.
-func (s *session) executed(d *deeds, query bool) {
+// each statement of a Query, and once for each Execute. tag is the body of its
+// CommandComplete, nil if there is none.
+func (s *session) executed(d *deeds, query bool, tag []byte) {
 	if d.large {
+		s.executedUnread()
 		r := s.remember()
 		r.makes, r.all = state.Askable()&^s.rules.ignored, true
 		return
@@ -205,7 +221,8 @@ func (s *session) executed(d *deeds, query bool) {
 		if query && e.Statement != d.completed {
 			continue
 		}
-		if s.executedSQL(d, e) || d.lone && query && s.applied(e) {
+		s.executedFor(e, tag)
+		if !d.leaves || s.executedSQL(d, e) || d.lone && query && s.applied(e) {
 			continue
 		}
 		r := s.remember()
@@ -243,7 +260,10 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 // parts, or not at all.
 func (s *session) suspected(d *deeds) {
 	if d.large {
-		s.executed(d, false)
+		s.executed(d, false, nil)
+		return
+	}
+	if !d.leaves {
 		return
 	}
 	for i := range d.effects {
@@ -264,7 +284,7 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 	case report.Code == syntaxError && report.Where == "":
 		return // nothing of it was executed
 	case d.large:
-		s.executed(d, false)
+		s.executed(d, false, nil)
 		return
 	}
 	for i := range d.effects {

@@ -25,7 +25,8 @@ type talker struct {
 	params map[string]string // as reported so far
 	// chunk cuts what is sent into writes of so many bytes; 0: one write.
 	chunk int
-	doing string // for messages of failure
+	doing string  // for messages of failure
+	heard []heard // NotificationResponses, as far as nobody has asked for them
 }
 
 // answer is one message from the server.
@@ -148,6 +149,9 @@ func (k *talker) tryNext() (answer, error) {
 		if name, value, ok := wire.ParseParameterStatus(body); ok {
 			k.params[string(name)] = string(value)
 		}
+	}
+	if h.Type == wire.NotificationResponse {
+		k.heard = append(k.heard, hearNote(k.t, body))
 	}
 	return answer{h.Type, body}, nil
 }

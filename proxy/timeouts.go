@@ -50,7 +50,7 @@ func (s *session) deadline(l *timeLimits) time.Duration {
 			return after(s.since, l.clientIdle)
 		}
 	case stateActive:
-		at := s.pinDeadline()
+		at := earlier(s.pinDeadline(), s.listenDeadline())
 		if l != nil {
 			at = earlier(at, s.activeDeadline(l))
 		}
@@ -108,6 +108,10 @@ func (s *session) timeUp() {
 	case stateIdle:
 		s.idleTimeUp(now, l)
 	case stateActive:
+		if at := s.listenDeadline(); at != 0 && at <= now {
+			s.listenLasts()
+			return
+		}
 		if at := s.pinDeadline(); at != 0 && at <= now {
 			s.pinLasts()
 			s.rearm()

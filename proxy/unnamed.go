@@ -49,7 +49,7 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		return false
 	}
 	var d *deeds
-	if !s.rules.blind {
+	if s.reads() {
 		if !whole && h.Body <= maxRead {
 			return s.beginCollecting(p, h)
 		}

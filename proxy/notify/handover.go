@@ -1,5 +1,10 @@
 package notify
 
+import (
+	"iter"
+	"maps"
+)
+
 // Verdict is what becomes of a notification.
 type Verdict uint8
 
@@ -84,6 +89,10 @@ func (h *Handover) Has(channel string) bool {
 // Len is the number of channels that were begun and not forgotten.
 func (h *Handover) Len() int { return len(h.claims) }
 
+// Channels yields the channels that were begun and not forgotten, in no order.
+// The Handover mustn't be changed meanwhile.
+func (h *Handover) Channels() iter.Seq[string] { return maps.Keys(h.claims) }
+
 // Begin notes that the client's server listens on the channel, and that the
 // hub was asked to: ticket is what Hub.Listen returned. A channel that Has is
 // told of isn't begun again: the hub has it, whichever server listens as well.
@@ -160,6 +169,9 @@ func (h *Handover) Done() bool {
 // KeptBytes is the size of the messages that are kept. Who bounds a client's
 // queue counts them in.
 func (h *Handover) KeptBytes() int { return h.keptBytes }
+
+// KeptNotes is how many notes are kept.
+func (h *Handover) KeptNotes() int { return len(h.kept) }
 
 // FromServer judges what the client's own server brings: Deliver or Drop.
 // released are notes that were kept and come next, behind it.
@@ -242,6 +254,17 @@ func (h *Handover) Lost() (released []Note) {
 	h.move(crossing, waiting)
 	h.move(ready, waiting)
 	return h.release()
+}
+
+// Rehome notes that another hub, with another marker, takes the place of the
+// one that has had all channels alone (Done). listen asks it for a channel and
+// returns the ticket. What is notified until it has Subscribed may be missed.
+func (h *Handover) Rehome(marker string, listen func(channel string) uint64) {
+	h.marker = marker
+	h.release()
+	for name := range h.claims {
+		h.claims[name] = claim{listen(name), settled}
+	}
 }
 
 // move brings all channels of one stage to another.

@@ -161,6 +161,10 @@ func (h *Hub) Token(l Listener) string {
 // token is the payload of the n-th command.
 func (h *Hub) token(n uint64) string { return h.marker + "." + strconv.FormatUint(n, 10) }
 
+// Reopen closes the connection, if there is one, and opens another: for when the
+// Dialer leads elsewhere than before. To those who listen it is a loss.
+func (h *Hub) Reopen() { h.post(command{do: doReopen}) }
+
 // Stats returns the figures of now.
 func (h *Hub) Stats() Stats {
 	c := &h.counters

@@ -27,6 +27,7 @@ type link struct {
 	pid    uint32 // the server's
 
 	dialing bool
+	stale   bool          // the connection, or the one that is being dialed, is to be replaced
 	retryAt time.Time     // not before this; zero: at once
 	retry   time.Duration // the next wait
 	warned  bool          // the present row of failures has been logged
@@ -77,6 +78,9 @@ func (h *Hub) attend(now time.Time) time.Time {
 	l, r := &h.link, &h.registry
 	h.counters.channels.Store(int64(r.wanted))
 	h.counters.listeners.Store(int64(len(r.subscribers)))
+	if l.stale && !l.dialing {
+		h.replace()
+	}
 	switch {
 	case l.dialing:
 		return time.Time{}
@@ -113,6 +117,16 @@ func (h *Hub) attend(now time.Time) time.Time {
 		next = earlier(next, l.idleAt.Add(h.times.linger))
 	}
 	return next
+}
+
+// replace ends the connection, so that another is opened at once.
+func (h *Hub) replace() {
+	l := &h.link
+	l.stale = false
+	if l.stream != nil {
+		h.lose(errors.New("listening for notifications: the way to the server has changed"))
+	}
+	l.retry, l.retryAt = 0, time.Time{}
 }
 
 func later(a, b time.Time) time.Time {

@@ -14,6 +14,7 @@ const (
 	doUnlisten
 	doUnlistenAll
 	doExpect // a token
+	doReopen
 )
 
 // command is a call of one of the hub's methods, on its way to run.
@@ -113,6 +114,8 @@ func (h *Hub) carryOut(c *command) {
 				r.leave(sub, ch)
 			}
 		}
+	case doReopen:
+		h.link.stale = true // see attend
 	case doExpect:
 		if sub := r.subscribers[c.listener]; sub != nil {
 			r.expect(sub, h.token(c.number))

@@ -1,0 +1,419 @@
+package proxy
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"carpool/config"
+	"carpool/proxy/notify"
+	"carpool/proxy/state"
+	"carpool/proxy/wire"
+)
+
+// LISTEN in transaction mode, where state_listen is multiplex: what a client
+// listens on moves from the server that executed its LISTEN to the hub, which
+// listens for all clients of a route.
+//
+// The server at hand is, as far as listening goes,
+//
+//	silent --an audit finds channels--> listening --the hub has all--> silent
+//
+// and the way from the one to the other has these steps, each begun when the
+// server is idle and owes nothing (changeOver):
+//
+//	found    the hub is asked for the channels; the client keeps its server
+//	due      the hub has some: errandMark, after which both show a token
+//	done     both have shown it, for all channels: errandUnlisten
+//
+// What holds, whenever no message is being dealt with:
+//
+//  1. For every channel that the client listens on, by committed statements, the
+//     server at hand listens or the hub has it settled.
+//  2. A server that listens isn't given back.
+//  3. UNLISTEN takes a channel from the hub when the journal knows that it came
+//     to stand. Where that isn't known, the client goes on hearing.
+//  4. What the hub brings is in the queue, in order, and leaves it only while the
+//     client is between transactions and takes what it is sent.
+//  5. The hub knows the inbox only until UnlistenAll, and of a session that has
+//     left the inbox wants nothing.
+//
+// A channel that the hub can't have stays with the server, which the client
+// keeps: that is a pin like any other.
+
+// listening is what a session has to do with LISTEN. Most sessions have none.
+// It belongs to the session's loop.
+type listening struct {
+	hub      *notify.Hub      // nil until it is first asked for a channel
+	inbox    *inbox           // where it brings what it has, nil likewise
+	handover *notify.Handover // nil likewise
+	journal  state.Journal
+	// underWay: a text that may change what is listened on has been sent since
+	// the server was last idle.
+	underWay bool
+	// late: there are statements under way that the journal should have been told
+	// of and won't.
+	late bool
+
+	onServer bool // the server at hand listens
+	stays    bool // to something that the hub can't have
+	since    time.Duration
+	cause    string // the first words of the LISTEN
+	failures int    // of errands of ours in a row
+	refused  bool   // the last one was
+	pinned   bool   // the way takes so long that the client is shown as pinned
+
+	queue outbox
+	// moving are tickets of channels that another hub was asked for, after whose
+	// answers the client is told of the gap.
+	moving map[uint64]struct{}
+}
+
+const (
+	// pinnedAfter is how long the way to the hub takes before the client is shown
+	// as one that keeps its server.
+	pinnedAfter = time.Second
+	// maxChannels is how many channels the hub has for one client; what is beyond
+	// stays with its server.
+	maxChannels = 10_000
+)
+
+// listens returns the session's listening, of which there may be none yet.
+func (s *session) listens() *listening {
+	if s.listening == nil {
+		s.listening = &listening{}
+	}
+	return s.listening
+}
+
+// reads reports whether the texts of the client's statements are read.
+func (s *session) reads() bool { return !s.rules.blind || s.listening != nil }
+
+// toldOf reports whether the journal has to be told of an effect in a text.
+// That of a prepared statement may be executed at any time.
+func (s *session) toldOf(e *state.Effect, prepared bool) bool {
+	if changesChannels(e) {
+		return prepared || s.listening != nil
+	}
+	if prepared {
+		return s.rules.multiplex && new(state.Journal).Follows(e)
+	}
+	l := s.listening
+	return l != nil && (l.underWay || l.journal.Busy()) && l.journal.Follows(e)
+}
+
+// changesChannels reports whether an effect may change what is listened on.
+func changesChannels(e *state.Effect) bool {
+	switch e.Kind {
+	case state.KindListen, state.KindUnlisten, state.KindUnlistenAll, state.KindDiscardAll:
+		return true
+	}
+	return false
+}
+
+// expect prepares for an effect of what is sent to the server now.
+func (s *session) expect(e *state.Effect) {
+	if e.Kind == state.KindListen && s.rules.multiplex {
+		s.listens().underWay = true
+	}
+	if s.listening != nil && changesChannels(e) {
+		s.listening.underWay = true
+	}
+}
+
+// expectAll is expect for a prepared statement that is bound.
+func (s *session) expectAll(d *deeds) {
+	if d == nil || !d.listens {
+		return
+	}
+	for i := range d.effects {
+		s.expect(&d.effects[i])
+	}
+}
+
+// multiplexes reports whether the hub can have what the client listens on.
+func (s *session) multiplexes() bool {
+	encoding, _ := s.params.Value("client_encoding")
+	return s.rules.multiplex && s.state == stateActive &&
+		notify.Unconverted(s.server.up.Param("server_encoding"), encoding)
+}
+
+// foundChannels takes up what the server at hand listens on, as it has said. It
+// reports whether the client has to keep the server for some of it.
+func (s *session) foundChannels(f *state.Findings) (stays bool) {
+	found := false
+	for name := range f.Channels() {
+		found = true
+		l := s.listening
+		switch {
+		case l != nil && l.handover != nil && (name == l.hub.Marker() || l.handover.Has(name)):
+		case s.multiplexes() && s.take(name):
+		default:
+			stays = true
+		}
+	}
+	l := s.listening
+	if l == nil {
+		return stays
+	}
+	switch {
+	case found && !l.onServer:
+		l.since, l.failures = s.w.Now(), 0
+		l.cause = s.residue.causes[config.StateListen]
+	case !found:
+		l.pinned = false
+	}
+	l.onServer, l.stays = found, stays
+	return stays || l.pinned
+}
+
+// take asks the hub for a channel that the server at hand listens on.
+func (s *session) take(name string) bool {
+	l := s.listens()
+	if l.hub == nil {
+		hub := s.route.listenHub()
+		if hub == nil {
+			return false
+		}
+		l.hub, l.inbox = hub, &inbox{session: s}
+		l.handover = notify.NewHandover(hub.Marker())
+		l.late = !s.exchange.empty()
+	}
+	if l.handover.Len() >= maxChannels {
+		return false
+	}
+	l.handover.Begin(name, l.hub.Listen(l.inbox, name))
+	return true
+}
+
+// changeOver takes the next step on the way from the server to the hub, if it is
+// time for one, and reports whether the server has to answer now. The server is
+// idle and owes nothing.
+func (s *session) changeOver() bool {
+	l := s.listening
+	if l == nil || !l.onServer || l.handover == nil || s.state != stateActive {
+		return false
+	}
+	switch {
+	case l.handover.Due() && l.failures < maxAudits:
+		token := l.hub.Token(l.inbox)
+		l.handover.Mark(token)
+		s.sendErrand(errandMark, notify.AppendMark(s.w.toServer[:0], l.hub.Marker(), token))
+		return true
+	case l.handover.Done() && !l.stays:
+		s.sendErrand(errandUnlisten, notify.AppendUnlistenAll(s.w.toServer[:0]))
+		return true
+	}
+	return false
+}
+
+// sendErrand sends a query of ours, made in the loop's scratch buffer, whose answer
+// nobody else is to see.
+func (s *session) sendErrand(e errand, query []byte) {
+	s.exchange.ask(e)
+	s.server.conn.Send(query)
+	s.w.toServer = reuse(query)
+}
+
+// changeOverRefused: the server refuses a step. It may have been hit by a cancel
+// request of the client's, so it is tried again.
+func (s *session) changeOverRefused(e errand, report *wire.Report) {
+	l := s.listening
+	l.refused = true
+	l.failures++
+	if e == errandMark {
+		l.handover.Unmark()
+		if l.failures >= maxAudits {
+			s.log().Warn("what a client listens on stays with its server, which it keeps", "error", report.Message)
+			s.staysOnServer()
+		}
+	}
+}
+
+// changeOverAnswered: the server has answered all of a step.
+func (s *session) changeOverAnswered(e errand) {
+	l := s.listening
+	refused := l.refused
+	l.refused = false
+	switch {
+	case e == errandMark && !refused:
+		l.failures = 0
+	case e == errandMark:
+	case !refused:
+		s.silent()
+	case l.failures >= maxAudits:
+		s.exchange.doubt = true // it isn't given to anybody else
+		s.silent()
+	}
+}
+
+// silent: the server at hand listens on nothing any more.
+func (s *session) silent() {
+	l := s.listening
+	l.onServer, l.failures, l.cause = false, 0, ""
+	if l.pinned {
+		l.pinned = false
+		s.residue.unpin(state.HoldsListens)
+	}
+}
+
+// staysOnServer pins the client, for something that the hub can't have.
+func (s *session) staysOnServer() {
+	l := s.listening
+	l.stays = true
+	s.remember().pin(state.HoldsListens, func() string { return l.cause })
+}
+
+// onWay reports whether the client keeps its server because it listens.
+func (s *session) onWay() bool { return s.listening != nil && s.listening.onServer }
+
+// listenDeadline is when the client is to be shown as pinned; 0 is never.
+func (s *session) listenDeadline() time.Duration {
+	if l := s.listening; l != nil && l.onServer && !l.pinned && !l.stays {
+		return l.since + pinnedAfter
+	}
+	return 0
+}
+
+// listenLasts: the hub can't be had, or not soon.
+func (s *session) listenLasts() {
+	l := s.listening
+	l.pinned = true
+	r := s.remember()
+	r.pin(state.HoldsListens, func() string { return l.cause })
+	s.proxy.hazards.found(s, state.HoldsListens, r)
+	s.keepPinned(r)
+	s.rearm()
+}
+
+// executedFor tells the journal that a statement with an effect has completed.
+func (s *session) executedFor(e *state.Effect, tag []byte) {
+	if l := s.listening; l != nil {
+		l.journal.Done(e, bytes.TrimSuffix(tag, []byte{0}))
+	}
+}
+
+// executedUnread tells the journal that a text was executed that wasn't read.
+func (s *session) executedUnread() {
+	s.executedFor(&state.Effect{Kind: state.KindUnsure}, nil)
+}
+
+// listenReady tells the journal that the server is ready, and does what came to
+// stand.
+func (s *session) listenReady(status byte) {
+	l := s.listening
+	stood, known := l.journal.Ready(status)
+	if status != wire.TxIdle || l.handover == nil || !known || l.late {
+		return // where it isn't known, the client goes on hearing
+	}
+	for name := range s.unlistened(stood) {
+		l.hub.Unlisten(l.inbox, name)
+		l.queue.sift(name)
+		l.queue.add(l.handover.Forget(name))
+	}
+}
+
+// unlistened are the channels that the client listens on no more after deeds
+// that came to stand.
+func (s *session) unlistened(deeds []state.Effect) map[string]struct{} {
+	var gone map[string]struct{}
+	leave := func(name string) {
+		if gone == nil {
+			gone = make(map[string]struct{})
+		}
+		gone[name] = struct{}{}
+	}
+	l := s.listening
+	for i := range deeds {
+		e := &deeds[i]
+		name, exact := s.channelOf(e)
+		switch {
+		case e.Kind == state.KindUnlistenAll, e.Kind == state.KindDiscardAll:
+			for name := range l.handover.Channels() {
+				leave(name)
+			}
+		case e.Kind == state.KindUnlisten && exact && l.handover.Has(name):
+			leave(name)
+		case e.Kind == state.KindListen && exact:
+			delete(gone, name)
+		case e.Kind == state.KindListen:
+			clear(gone) // it may be any of them
+		}
+	}
+	return gone
+}
+
+// channelOf is the channel that a LISTEN or UNLISTEN names. Servers with UTF-8
+// fold ASCII alone, so a name is what it says unless it is cut.
+func (s *session) channelOf(e *state.Effect) (name string, exact bool) {
+	exact = e.Exact || len(e.Name) < notify.MaxChannel && s.server != nil &&
+		strings.EqualFold(s.server.up.Param("server_encoding"), "UTF8")
+	return string(e.Name), exact && len(e.Name) > 0
+}
+
+// rehome takes what the client listens on to the hub of another route, to which
+// the session goes over. No server is at hand.
+func (s *session) rehome(to *route) {
+	l := s.listening
+	if l == nil || l.hub == nil {
+		return
+	}
+	hub := to.listenHub()
+	if hub == nil {
+		return // the proxy ends
+	}
+	l.hub.UnlistenAll(l.inbox)
+	for _, e := range l.inbox.take() {
+		s.hubSays(&e)
+	}
+	l.hub, l.inbox = hub, &inbox{session: s}
+	l.moving = make(map[uint64]struct{})
+	l.handover.Rehome(hub.Marker(), func(name string) uint64 {
+		ticket := hub.Listen(l.inbox, name)
+		l.moving[ticket] = struct{}{}
+		return ticket
+	})
+}
+
+// forgetListening forgets a listening that there is no more use for.
+func (s *session) forgetListening() {
+	l := s.listening
+	if !l.onServer && l.queue.len() == 0 && (l.handover == nil || l.handover.Len() == 0) {
+		s.listening = nil
+	}
+}
+
+// settleListening is called when the server is idle and owes nothing: it answers
+// false if the server has to be kept because it listens, or the session is over.
+func (s *session) settleListening() bool {
+	l := s.listening
+	l.underWay, l.late = false, false
+	if s.flush(); s.state != stateActive {
+		return false
+	}
+	if s.changeOver() {
+		return false
+	}
+	if s.onWay() && (s.residue == nil || s.residue.pins == 0) {
+		s.rearm()
+		return false
+	}
+	s.forgetListening()
+	return true
+}
+
+// stopListening: the client has left.
+func (s *session) stopListening() {
+	if l := s.listening; l != nil && l.hub != nil {
+		l.hub.UnlistenAll(l.inbox)
+	}
+}
+
+// remains is what the server has to be freed of when the client is gone.
+func (s *session) remains() state.Holdings {
+	h := s.residue.remains()
+	if s.onWay() {
+		h |= state.HoldsListens
+	}
+	return h
+}

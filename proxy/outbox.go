@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"bytes"
+	"slices"
+
+	"carpool/proxy/notify"
+	"carpool/proxy/wire"
+)
+
+// What the hub has brought for a client, until the client is between
+// transactions and takes it.
+
+// outgoing is a message that waits for the client.
+type outgoing struct {
+	channel string // of a notification; empty for a notice
+	message []byte
+}
+
+// outbox is a queue of messages. The zero value is empty.
+type outbox struct {
+	list []outgoing
+	head int
+	// owned is the place up to which the messages are copies of our own; those
+	// behind are parts of what the hub has read.
+	owned int
+}
+
+func (q *outbox) len() int { return len(q.list) - q.head }
+
+// note adds a notification.
+func (q *outbox) note(n notify.Note) { q.list = append(q.list, outgoing{n.Channel, n.Message}) }
+
+// add adds notifications.
+func (q *outbox) add(notes []notify.Note) {
+	for _, n := range notes {
+		q.note(n)
+	}
+}
+
+// message adds a message that is no notification.
+func (q *outbox) message(m []byte) { q.list = append(q.list, outgoing{message: m}) }
+
+// sift drops the notifications of a channel.
+func (q *outbox) sift(channel string) {
+	q.list, q.head, q.owned = slices.DeleteFunc(q.list[q.head:], func(o outgoing) bool {
+		return o.channel == channel
+	}), 0, 0
+}
+
+// appendNext takes messages off the front and appends them to dst, until it has
+// size bytes.
+func (q *outbox) appendNext(dst []byte, size int) []byte {
+	for q.len() > 0 && len(dst) < size {
+		dst = append(dst, q.list[q.head].message...)
+		q.list[q.head] = outgoing{}
+		q.head++
+	}
+	switch {
+	case q.len() == 0:
+		*q = outbox{list: q.list[:0]}
+		if cap(q.list) > keptQueue {
+			q.list = nil
+		}
+	case q.head > len(q.list)/2:
+		n := copy(q.list, q.list[q.head:])
+		clear(q.list[n:])
+		q.list, q.owned, q.head = q.list[:n], max(q.owned-q.head, 0), 0
+	}
+	return dst
+}
+
+// keep copies what stays for longer, so that it doesn't hold on to larger
+// buffers.
+func (q *outbox) keep() {
+	for i := max(q.owned, q.head); i < len(q.list); i++ {
+		q.list[i].message = bytes.Clone(q.list[i].message)
+	}
+	q.owned = len(q.list)
+}
+
+// quiet reports whether the client is between transactions and in the middle of
+// no message: notifications may come.
+func (s *session) quiet() bool {
+	switch s.state {
+	case stateIdle, stateWaiting:
+		return s.deferred == nil
+	case stateActive:
+		return s.exchange.undisturbed() && s.server.body == 0
+	}
+	return false
+}
+
+// maxFlush is how many bytes of notifications are sent at once.
+const maxFlush = 32 << 10
+
+// flush sends the client what waits for it, if it may come and the client takes
+// it. A client for which too much waits is ended.
+func (s *session) flush() {
+	l := s.listening
+	if l == nil {
+		return
+	}
+	q := &l.queue
+	if q.len() > 0 && s.quiet() {
+		for q.len() > 0 && s.client.Buffered() <= maxUntaken {
+			out := q.appendNext(s.w.toClient[:0], maxFlush)
+			s.route.count(s.w).sent.Add(int64(len(out)))
+			s.client.Send(out)
+			s.w.toClient = reuse(out)
+		}
+	}
+	waiting := q.len()
+	if l.handover != nil {
+		waiting += l.handover.KeptNotes()
+	}
+	if limit := s.rules.listenQueue; waiting > limit && s.state != stateFarewell && s.state != stateClosed {
+		s.reject(tooManyNotifications(limit))
+		return
+	}
+	q.keep()
+}
+
+// notificationsMissed is what a client is told after a gap.
+func notificationsMissed() wire.Report {
+	return wire.Report{
+		Severity: "WARNING", Code: "01000", Message: "notifications may have been missed",
+		Detail: "The connection that listens for clients was lost and is open again.",
+	}
+}
