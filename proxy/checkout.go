@@ -203,6 +203,7 @@ func (s *session) prime(srv *server) bool {
 	}
 	s.route.count(s.w).replays.Add(1)
 	s.exchange.ask(errandReplay)
+	s.unnamed.here = false // a Query drops it
 	srv.conn.Send(out)
 	s.w.toServer = reuse(out)
 	return true

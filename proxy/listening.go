@@ -211,6 +211,7 @@ func (s *session) changeOver() bool {
 // nobody else is to see.
 func (s *session) sendErrand(e errand, query []byte) {
 	s.exchange.ask(e)
+	s.unnamed.here = false // a Query drops it
 	s.server.conn.Send(query)
 	s.w.toServer = reuse(query)
 }

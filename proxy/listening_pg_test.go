@@ -11,6 +11,8 @@ import (
 	"carpool/bench/pgserver/pgtest"
 	"carpool/proxy/notify"
 	"carpool/proxy/wire"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // LISTEN and NOTIFY in transaction mode, held against a real Postgres: clients
@@ -472,4 +474,77 @@ func TestReloadOfThePolicy(t *testing.T) {
 	p.reload(settings + "session_state = ignore\nsession_audit = off\nstate_unsure = ignore\n")
 	k.run("listen c", "unlisten fence")
 	eventually(t, "the hub to be told", func() bool { return p.ListenStats()[0].Listeners == 0 })
+}
+
+// What we ask a server in between takes nothing from the client: not even the
+// statement without a name, which a Query drops.
+func TestUnnamedStatementOutlivesTheChangeOver(t *testing.T) {
+	p := startPooler(t, listenSettings)
+	k := talk(t, p.address())
+	k.run("create temp table mine (a int)")
+	k.say(simple("listen news"), parse("", "select 42"), syncNow)
+	k.until("Z")
+	k.until("Z")
+	eventually(t, "the server to be told to listen no more", func() bool {
+		return count(t, postgres, "select count(*) from pg_stat_activity where query = 'UNLISTEN *' and state = 'idle'") == 1
+	})
+	if got := values(k.ask(bind("", ""), execute("", 0), syncNow)); !slices.Equal(got, []string{"42"}) {
+		t.Errorf("the statement says %q", got)
+	}
+	k.run("notify news, 'x'")
+	if got := k.hear(1); got != "news:x" {
+		t.Errorf("heard %s", got)
+	}
+	if pins := p.Pins(); len(pins) != 1 || !slices.Equal(pins[0].Kinds, []string{"temporary"}) {
+		t.Errorf("%+v", pins)
+	}
+}
+
+// A cancel request that comes late hits a query of ours, and changes nothing.
+func TestCancelDuringTheChangeOver(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\n")
+	sender := talk(t, postgres.Address())
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	c, err := pgconn.ParseConfig(p.url("postgres", "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	c.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { got = append(got, n.Channel+":"+n.Payload) }
+	conn, err := pgconn.ConnectConfig(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // the test is over
+	for i := range 100 {
+		done := start(conn, fmt.Sprintf("listen news_%d", i))
+		for range i % 3 {
+			if err := conn.CancelRequest(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := result(t, done)
+		if err != nil && sqlState(err) != "57014" {
+			t.Fatal(err)
+		}
+		for range i % 4 {
+			if err := conn.CancelRequest(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.multiplexed()
+		sender.run(fmt.Sprintf("notify news_%d, 'x'", i))
+		if want := fmt.Sprintf("news_%d:x", i); err == nil {
+			for len(got) == 0 {
+				if err := conn.WaitForNotification(ctx); err != nil {
+					t.Fatalf("round %d: %v", i, err)
+				}
+			}
+			if len(got) != 1 || got[0] != want {
+				t.Fatalf("round %d: heard %q", i, got)
+			}
+		}
+		got = nil
+	}
 }

@@ -76,6 +76,7 @@ func (s *session) ask(r *residue) bool {
 	}
 	r.asked, r.findings = q.Holds, &state.Findings{}
 	s.exchange.ask(errandAudit)
+	s.unnamed.here = false // a Query drops it
 	out := state.AppendAudit(s.w.toServer[:0], q)
 	s.server.conn.Send(out)
 	s.w.toServer = reuse(out)
@@ -395,6 +396,7 @@ func (s *session) restore(r *residue) {
 	out := state.AppendReplay(s.w.toServer[:0], nil, wanted)
 	if len(out) > 0 {
 		s.exchange.ask(errandRestore)
+		s.unnamed.here = false
 		s.server.conn.Send(out)
 	}
 	s.w.toServer = reuse(out)

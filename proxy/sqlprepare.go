@@ -182,6 +182,7 @@ func (s *session) provideName(p *splice, name []byte) {
 		one.text = string(appendPrepare(nil, []byte(key), nil, []byte("SELECT 1")))
 	}
 	s.server.hasSQL(s.ownSQL(), key)
+	s.unnamed.here = false // a Query drops it
 	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: key})
 	p.out = wire.AppendQuery(p.insert(), one.text)
 }
