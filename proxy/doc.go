@@ -19,6 +19,10 @@
 //     bytes stops the one that sends them.
 //  5. When the server owes nothing and is outside a transaction, it goes back
 //     to the pool (server.go), reset first if need be.
+//     What the client has left there is found out first (settle.go, residue.go,
+//     deeds.go), and may make it keep the server (pin.go). What it listens on
+//     goes over to the route's hub (listening.go, hubs.go), whose notifications
+//     come to it between transactions (inbox.go, outbox.go).
 //  6. farewell.go: a client that leaves in the middle has its query cancelled
 //     and its transaction rolled back; the server is kept if that ends well.
 //

@@ -207,6 +207,36 @@ func TestBackendKilled(t *testing.T) {
 	}
 }
 
+func TestReopen(t *testing.T) {
+	h := startHub(t, dialerTo(postgres, upstream.TLSDisable), brisk())
+	h.Reopen() // there is nothing to be opened anew
+	e := newEar()
+	h.Listen(e, "a")
+	h.Reopen() // while it is being opened, perhaps
+	for s := e.next(t); s.what != "subscribed"; {
+		s = e.next(t)
+	}
+	for i := range 3 {
+		e.take()
+		pid := h.Stats().PID
+		h.Reopen()
+		if i == 2 {
+			h.Reopen() // again, at once
+		}
+		for s := e.next(t); s.what != "restored"; {
+			s = e.next(t)
+		}
+		eventually(t, "another server is asked", func() bool { now := h.Stats().PID; return now != 0 && now != pid })
+		eventually(t, "it is the only one", func() bool { return hubBackends(t, postgres) == "1" })
+	}
+	exec(t, postgres, "NOTIFY a, 'x'")
+	for {
+		if s := e.next(t); s.what == "notes" {
+			break
+		}
+	}
+}
+
 func TestDatabaseRestarts(t *testing.T) {
 	server := pgtest.Start(t, pgserver.Options{})
 	h := startHub(t, dialerTo(server, upstream.TLSDisable), brisk())
