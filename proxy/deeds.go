@@ -33,8 +33,8 @@ type deeds struct {
 const maxDeedText = 4 << 10
 
 // maxRead is the longest message whose text is read, in bytes: reading takes a
-// loop about a nanosecond a byte. What is longer may do anything.
-const maxRead = 1 << 20
+// loop up to two nanoseconds a byte. What is longer may do anything.
+const maxRead = 512 << 10
 
 // readText is read for texts of any length.
 func (s *session) readText(text []byte) (d *deeds, refused string) {
