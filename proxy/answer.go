@@ -199,6 +199,10 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		}
 	case wire.ParameterStatus:
 		s.noteParameter(srv, body)
+	case wire.FunctionCallResponse:
+		if d != nil {
+			s.executed(d, false, nil)
+		}
 	case wire.BindComplete:
 		if d != nil {
 			s.suspected(d)
@@ -272,6 +276,7 @@ func (s *session) answered() {
 		s.xactStart = now
 	}
 	s.since, s.queryStart = now, now
+	s.unlooked = true
 	if s.account.limits.Load() != nil {
 		s.rearm()
 	}

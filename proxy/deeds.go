@@ -37,8 +37,8 @@ type deeds struct {
 const maxDeedText = 4 << 10
 
 // maxRead is the longest message whose text is read, in bytes: reading takes a
-// loop about a nanosecond a byte. What is longer may do anything.
-const maxRead = 256 << 10
+// loop up to two nanoseconds a byte. What is longer may do anything.
+const maxRead = 512 << 10
 
 // readText is read for texts of any length.
 func (s *session) readText(text []byte, prepared bool) (d *deeds, refused string) {
@@ -96,6 +96,9 @@ func (s *session) matters(e *state.Effect) bool {
 	if e.Kind == state.KindChangeSchema && s.createsTemporary() {
 		e.Kind = state.KindCreateTemporary
 	}
+	if e.Kind == state.KindSequenceRead {
+		return s.rules.ignored&state.HoldsSequences == 0
+	}
 	return made(e)&^s.rules.ignored != 0 || e.Ends()&^s.rules.ignored != 0 || e.Kind == state.KindExecute
 }
 
@@ -110,6 +113,11 @@ func (s *session) createsTemporary() bool {
 // that can be asked for, and something that can't.
 func made(e *state.Effect) state.Holdings {
 	m := e.Makes()
+	if e.Kind == state.KindUnsure && e.Reason == state.ReasonFunction {
+		// What such a function leaves may be of a sort that only ends with the
+		// session, as a connection is.
+		return state.Askable() | state.HoldsUnknown | state.HoldsConnections
+	}
 	if m == state.HoldsAnything {
 		return state.Askable() | state.HoldsUnknown
 	}

@@ -74,12 +74,28 @@ func (x *exchange) settled() bool {
 // undisturbed reports whether the server is outside a transaction and, when it
 // has done what is our own, free for a new command.
 func (x *exchange) undisturbed() bool {
+	return x.status == wire.TxIdle && x.errandsOnly() && !x.begins()
+}
+
+// errandsOnly reports whether the server has nothing to do for the client,
+// only for us.
+func (x *exchange) errandsOnly() bool {
 	for i := x.head; i < len(x.queue); i++ {
-		if e := x.queue[i].errand; e == errandNone || e == errandBegin {
+		if x.queue[i].errand == errandNone {
 			return false
 		}
 	}
-	return x.status == wire.TxIdle && !x.batch && !x.skipping && !x.copyIn
+	return !x.batch && !x.skipping && !x.copyIn
+}
+
+// begins reports whether one of our errands begins the client's transaction.
+func (x *exchange) begins() bool {
+	for i := x.head; i < len(x.queue); i++ {
+		if x.queue[i].errand == errandBegin {
+			return true
+		}
+	}
+	return false
 }
 
 // ask notes a request of our own whose answer, up to ReadyForQuery, nobody

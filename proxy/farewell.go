@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"carpool/pool"
+	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
 
@@ -36,7 +37,7 @@ func (s *session) farewell(how departure) {
 	s.rearm()
 	srv.conn.Resume()
 	s.finishBatch()
-	if how == abandoned && !x.settled() {
+	if how == abandoned && !x.settled() && !x.errandsOnly() {
 		s.cancelAbandoned()
 	}
 	s.continueFarewell()
@@ -51,6 +52,19 @@ func (s *session) finishBatch() {
 		out = wire.AppendString(out, "the client is gone")
 		s.server.conn.Send(wire.Finish(out, mark))
 		x.client(wire.CopyFail)
+	}
+	if x.batch && !x.skipping && !x.copyIn {
+		// Without Sync nothing of the batch was to be committed, not even what is
+		// done. ROLLBACK ends what a batch without BEGIN is, too.
+		for _, m := range []byte{wire.Parse, wire.Bind, wire.Execute} {
+			if x.client(m) != forward {
+				x.doubt = true
+				return
+			}
+		}
+		out = appendRollback(out)
+		s.server.conn.Send(out)
+		out = out[:0]
 	}
 	if x.batch || x.skipping {
 		s.server.conn.Send(wire.AppendEmpty(out, wire.Sync))
@@ -73,8 +87,11 @@ func (s *session) continueFarewell() {
 		x.ask(errandRollback)
 		s.server.conn.Send(wire.AppendQuery(s.w.toServer[:0], "ROLLBACK"))
 	default:
-		srv := s.unlink()
 		todo := upkeep{reset: s.private || s.proxy.Config().ServerResetQueryAlways, clean: s.remains()}
+		if s.unlooked && s.sampled() {
+			todo.clean |= state.HoldsUnknown
+		}
+		srv := s.unlink()
 		s.close()
 		srv.giveBack(todo)
 	}
@@ -99,4 +116,18 @@ func (s *session) farewellTimeUp() {
 	}
 	s.drop(pool.ReasonUnclean)
 	s.close()
+}
+
+// appendRollback appends a ROLLBACK in the extended protocol.
+func appendRollback(dst []byte) []byte {
+	dst, mark := wire.Begin(dst, wire.Parse)
+	dst = wire.AppendString(dst, "")
+	dst = wire.AppendString(dst, "ROLLBACK")
+	dst = wire.Finish(append(dst, 0, 0), mark)
+	dst, mark = wire.Begin(dst, wire.Bind)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
+	dst = wire.Finish(dst, mark)
+	dst, mark = wire.Begin(dst, wire.Execute)
+	dst = append(dst, 0, 0, 0, 0, 0)
+	return wire.Finish(dst, mark)
 }

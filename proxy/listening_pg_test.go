@@ -87,7 +87,13 @@ func (p *pooler) multiplexed() {
 const listenSettings = "pool_mode = transaction\ndefault_pool_size = 1\n"
 
 func TestListenIsMultiplexed(t *testing.T) {
-	p := startPooler(t, listenSettings)
+	for _, audit := range []string{"suspicious", "always", "off"} {
+		t.Run("session_audit "+audit, func(t *testing.T) { listenIsMultiplexed(t, "session_audit = "+audit+"\n") })
+	}
+}
+
+func listenIsMultiplexed(t *testing.T, settings string) {
+	p := startPooler(t, listenSettings+settings)
 	a, b, c := talk(t, p.address()), talk(t, p.address()), talk(t, p.address())
 	a.run("listen news")
 	b.run("x:listen news", "listen \"Other News\"")

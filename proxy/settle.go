@@ -13,13 +13,16 @@ import (
 // settle is called when the server owes nothing and is outside a transaction.
 func (s *session) settle() {
 	r := s.residue
-	if r == nil {
-		if !s.sampled() {
-			s.conclude()
-			return
+	if s.unlooked {
+		s.unlooked = false
+		if s.sampled() {
+			r = s.remember()
+			r.makes, r.all = state.Askable()&^s.rules.ignored, true
 		}
-		r = s.remember()
-		r.makes, r.all = state.Askable()&^s.rules.ignored, true
+	}
+	if r == nil {
+		s.conclude()
+		return
 	}
 	if r.suspects() {
 		if s.ask(r) {

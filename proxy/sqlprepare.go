@@ -151,13 +151,15 @@ func (s *session) dropStrangers() {
 
 // provide sees to it that the server has what the statements of a text name.
 func (s *session) provide(p *splice, d *deeds) {
-	if d == nil || s.sql == nil && s.names.names.Len() == 0 {
+	if d == nil {
 		return
 	}
 	for i := range d.effects {
 		switch e := &d.effects[i]; e.Kind {
 		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
 			s.provideName(p, e.Name)
+		case state.KindSequenceRead:
+			s.hideSequences(p)
 		}
 	}
 }
@@ -185,6 +187,18 @@ func (s *session) provideName(p *splice, name []byte) {
 	s.unnamed.here = false // a Query drops it
 	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: key})
 	p.out = wire.AppendQuery(p.insert(), one.text)
+}
+
+// hideSequences sees to it that currval and lastval don't answer with what
+// another client's INSERT has left, which no text shows: if the client has
+// advanced no sequence that we know of, they are to say so.
+func (s *session) hideSequences(p *splice) {
+	x := &s.exchange
+	if x.status != wire.TxIdle || !x.errandsOnly() || s.residue != nil && s.residue.pins&state.HoldsSequences != 0 {
+		return
+	}
+	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare})
+	p.out = wire.AppendQuery(p.insert(), "DISCARD SEQUENCES")
 }
 
 // notProvided: the server couldn't prepare a statement again. It will say so

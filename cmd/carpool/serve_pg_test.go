@@ -200,6 +200,7 @@ func TestIntWaitsForTransactions(t *testing.T) {
 	idle, busy := mustConnect(t, address), mustConnect(t, address)
 	mustQuery(t, idle, "SELECT 1")
 	mustQuery(t, busy, "BEGIN")
+	mustQuery(t, busy, "SELECT 1") // a BEGIN on its own is deferred
 	p.signal(syscall.SIGINT)
 	p.await("shutting down: waiting for servers")
 	_, err := query(idle, "SELECT 1")

@@ -42,7 +42,7 @@ func advice(kind config.StateKind) string {
 	case config.StateParameters:
 		return "Set fewer parameters for a session: those of one transaction by SET LOCAL, those of a user by ALTER ROLE. state_parameters = reject finds out who sets them."
 	case config.StateStatements:
-		return "Prepare in the protocol, as drivers do, and not by PREPARE: such statements work on any server. state_statements = reject finds out who does."
+		return "Prepare in the protocol, as drivers do, or PREPARE shorter texts under plain ASCII names: those work on any server. state_statements = reject finds out who doesn't."
 	case config.StateCursors:
 		return "Declare cursors without HOLD, and fetch from them in one transaction, or CLOSE them early. state_cursors = reject finds out who doesn't."
 	case config.StateListen:

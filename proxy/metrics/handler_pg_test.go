@@ -85,9 +85,9 @@ func TestScrapeOfARealProxy(t *testing.T) {
 	// The client has its answer a moment before it is settled what becomes of the
 	// server.
 	const idle = `carpool_pool_servers{database="app",state="idle",user="app"} 1`
-	const pinned = `carpool_pins{database="app",kind="statements",user="app"} 1`
+	const pinned = `carpool_pins{database="app",kind="temporary",user="app"} 1`
 	status, body := 0, ""
-	for _, step := range []struct{ sql, awaited string }{{"PREPARE one AS SELECT 1", pinned}, {"DEALLOCATE one", idle}} {
+	for _, step := range []struct{ sql, awaited string }{{"CREATE TEMP TABLE one (a int)", pinned}, {"DROP TABLE one", idle}} {
 		if _, err := conn.Exec(ctx, step.sql).ReadAll(); err != nil {
 			t.Fatal(err)
 		}
@@ -103,8 +103,8 @@ func TestScrapeOfARealProxy(t *testing.T) {
 		`carpool_pool_transactions_total{database="app",user="app"} 5`,
 		`carpool_pool_logins_total{database="app",user="app"} 1`,
 		`carpool_pins_total{database="app",user="app"} 1`,
-		`carpool_pins{database="app",kind="statements",user="app"} 0`,
-		`carpool_session_state_total{database="app",kind="statements",user="app"} 1`,
+		`carpool_pins{database="app",kind="temporary",user="app"} 0`,
+		`carpool_session_state_total{database="app",kind="temporary",user="app"} 1`,
 		idle,
 		`carpool_pool_clients{database="app",state="active",user="app"} 1`,
 		`carpool_connections_accepted_total 1`,

@@ -370,7 +370,11 @@ func TestStopAndEndOfParent(t *testing.T) {
 		t.Fatalf("not ready: %+v", l)
 	}
 	p.write("go")
-	p.read()
+	for l := p.read(); l.Progress == nil || l.Progress.Calls == 0; l = p.read() {
+		if l == (line{}) {
+			t.Fatal("it has ended before it was stopped")
+		}
+	}
 	p.write("stop")
 	if r := p.result(); r.Calls == 0 {
 		t.Errorf("%+v", r)

@@ -9,7 +9,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 # Two releases at once would both create the same table. This lock belongs to
-# the session, as in most migration tools, so it needs carpool's session mode.
+# the session, as in most migration tools; with carpool in between the session
+# keeps its server connection for as long as it has the lock.
 LOCK = 7355608
 
 fileConfig(context.config.config_file_name)
