@@ -169,7 +169,11 @@ func (s *session) foundChannels(f *state.Findings) (stays bool) {
 
 // take asks the hub for a channel that the server at hand listens on.
 func (s *session) take(name string) bool {
+	unforeseen := s.listening == nil // a LISTEN that no text has shown
 	l := s.listens()
+	if unforeseen {
+		l.late = !s.exchange.empty()
+	}
 	if l.hub == nil {
 		hub := s.route.listenHub()
 		if hub == nil {
@@ -177,7 +181,6 @@ func (s *session) take(name string) bool {
 		}
 		l.hub, l.inbox = hub, &inbox{session: s}
 		l.handover = notify.NewHandover(hub.Marker())
-		l.late = !s.exchange.empty()
 	}
 	if l.handover.Len() >= maxChannels {
 		return false

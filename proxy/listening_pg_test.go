@@ -60,7 +60,9 @@ const fence = "fence"
 // everything is what has come before a notification that is sent now.
 func (k *talker) everything() string {
 	k.t.Helper()
-	talk(k.t, postgres.Address()).run("notify " + fence + ", 'now'")
+	sender := talk(k.t, postgres.Address())
+	sender.run("notify " + fence + ", 'now'")
+	_ = sender.conn.Close()
 	for {
 		if n := len(k.heard); n > 0 && k.heard[n-1].channel == fence {
 			k.heard = k.heard[:n-1]
@@ -552,5 +554,56 @@ func TestCancelDuringTheChangeOver(t *testing.T) {
 			}
 		}
 		got = nil
+	}
+}
+
+// A hub's connection ends with its route, and with the proxy.
+func TestHubEnds(t *testing.T) {
+	gone := func(pid uint32) func() bool {
+		return func() bool {
+			return count(t, postgres, fmt.Sprintf("select count(*) from pg_stat_activity where pid = %d", pid)) == 0
+		}
+	}
+	p := startPooler(t, listenSettings+"autodb_idle_timeout = 0.001\nserver_idle_timeout = 0.01\n")
+	k := talk(t, p.address())
+	k.run("listen news")
+	p.multiplexed()
+	pid := p.hubPID()
+	_ = k.conn.Close()
+	eventually(t, "the route to be forgotten", func() bool {
+		p.closeIdleRoutes()
+		return len(p.ListenStats()) == 0
+	})
+	eventually(t, "its connection to be closed", gone(pid))
+	talk(t, p.address()).run("listen news")
+	p.multiplexed()
+	pid = p.hubPID()
+	p.stop(Immediate)
+	p.ended()
+	eventually(t, "the connection to be closed", gone(pid))
+}
+
+// What follows at once, while the server is being asked what is listened on.
+func TestUnlistenBehindTheAudit(t *testing.T) {
+	p := startPooler(t, listenSettings)
+	k, sender := talk(t, p.address()), talk(t, postgres.Address())
+	k.run("listen " + fence)
+	for i := range 60 {
+		k.doing = fmt.Sprint("round ", i)
+		k.run("listen news")
+		k.say(simple("begin"), simple("unlisten news"), simple("rollback"))
+		for range 3 {
+			k.until("Z")
+		}
+		sender.run("notify news, 'one'")
+		if got := k.everything(); got != "news:one" {
+			t.Fatalf("round %d: listening, heard %q", i, got)
+		}
+		k.run("unlisten news", "listen news", "unlisten news")
+		p.multiplexed()
+		sender.run("notify news, 'two'")
+		if got := k.everything(); got != "" {
+			t.Fatalf("round %d: not listening, heard %q", i, got)
+		}
 	}
 }

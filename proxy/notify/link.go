@@ -189,7 +189,9 @@ func (h *Hub) later(now time.Time, err error) {
 	}
 	l.retryAt = now.Add(l.retry)
 	l.retry = min(2*l.retry, h.times.retryMax)
-	if !l.warned {
+	if h.registry.wanted == 0 {
+		h.log.Info("the connection for notifications, which nobody needs now, is lost", "error", err)
+	} else if !l.warned {
 		l.warned = true
 		h.log.Warn("no connection for notifications", "channels", h.registry.wanted, "error", err)
 	}
