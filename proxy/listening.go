@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-	"strings"
 	"time"
 
 	"carpool/config"
@@ -88,48 +86,6 @@ func (s *session) listens() *listening {
 
 // reads reports whether the texts of the client's statements are read.
 func (s *session) reads() bool { return !s.rules.blind || s.listening != nil }
-
-// toldOf reports whether the journal has to be told of an effect in a text.
-// That of a prepared statement may be executed at any time.
-func (s *session) toldOf(e *state.Effect, prepared bool) bool {
-	if changesChannels(e) {
-		return prepared || s.listening != nil
-	}
-	if prepared {
-		return s.rules.multiplex && new(state.Journal).Follows(e)
-	}
-	l := s.listening
-	return l != nil && (l.underWay || l.journal.Busy()) && l.journal.Follows(e)
-}
-
-// changesChannels reports whether an effect may change what is listened on.
-func changesChannels(e *state.Effect) bool {
-	switch e.Kind {
-	case state.KindListen, state.KindUnlisten, state.KindUnlistenAll, state.KindDiscardAll:
-		return true
-	}
-	return false
-}
-
-// expect prepares for an effect of what is sent to the server now.
-func (s *session) expect(e *state.Effect) {
-	if e.Kind == state.KindListen && s.rules.multiplex {
-		s.listens().underWay = true
-	}
-	if s.listening != nil && changesChannels(e) {
-		s.listening.underWay = true
-	}
-}
-
-// expectAll is expect for a prepared statement that is bound.
-func (s *session) expectAll(d *deeds) {
-	if d == nil || !d.listens {
-		return
-	}
-	for i := range d.effects {
-		s.expect(&d.effects[i])
-	}
-}
 
 // multiplexes reports whether the hub can have what the client listens on.
 func (s *session) multiplexes() bool {
@@ -288,71 +244,6 @@ func (s *session) listenLasts() {
 	s.proxy.hazards.found(s, state.HoldsListens, r)
 	s.keepPinned(r)
 	s.rearm()
-}
-
-// executedFor tells the journal that a statement with an effect has completed.
-func (s *session) executedFor(e *state.Effect, tag []byte) {
-	if l := s.listening; l != nil {
-		l.journal.Done(e, bytes.TrimSuffix(tag, []byte{0}))
-	}
-}
-
-// executedUnread tells the journal that a text was executed that wasn't read.
-func (s *session) executedUnread() {
-	s.executedFor(&state.Effect{Kind: state.KindUnsure}, nil)
-}
-
-// listenReady tells the journal that the server is ready, and does what came to
-// stand.
-func (s *session) listenReady(status byte) {
-	l := s.listening
-	stood, known := l.journal.Ready(status)
-	if status != wire.TxIdle || l.handover == nil || !known || l.late {
-		return // where it isn't known, the client goes on hearing
-	}
-	for name := range s.unlistened(stood) {
-		l.hub.Unlisten(l.inbox, name)
-		l.queue.sift(name)
-		l.queue.add(l.handover.Forget(name))
-	}
-}
-
-// unlistened are the channels that the client listens on no more after deeds
-// that came to stand.
-func (s *session) unlistened(deeds []state.Effect) map[string]struct{} {
-	var gone map[string]struct{}
-	leave := func(name string) {
-		if gone == nil {
-			gone = make(map[string]struct{})
-		}
-		gone[name] = struct{}{}
-	}
-	l := s.listening
-	for i := range deeds {
-		e := &deeds[i]
-		name, exact := s.channelOf(e)
-		switch {
-		case e.Kind == state.KindUnlistenAll, e.Kind == state.KindDiscardAll:
-			for name := range l.handover.Channels() {
-				leave(name)
-			}
-		case e.Kind == state.KindUnlisten && exact && l.handover.Has(name):
-			leave(name)
-		case e.Kind == state.KindListen && exact:
-			delete(gone, name)
-		case e.Kind == state.KindListen:
-			clear(gone) // it may be any of them
-		}
-	}
-	return gone
-}
-
-// channelOf is the channel that a LISTEN or UNLISTEN names. Servers with UTF-8
-// fold ASCII alone, so a name is what it says unless it is cut.
-func (s *session) channelOf(e *state.Effect) (name string, exact bool) {
-	exact = e.Exact || len(e.Name) < notify.MaxChannel && s.server != nil &&
-		strings.EqualFold(s.server.up.Param("server_encoding"), "UTF8")
-	return string(e.Name), exact && len(e.Name) > 0
 }
 
 // rehome takes what the client listens on to the hub of another route, to which
