@@ -10,6 +10,10 @@ import (
 
 // The path of bytes from the server to the client that holds it.
 
+// maxDescription is how many bytes of a description of rows or parameters are
+// compared with another one: some thousand columns.
+const maxDescription = 32 << 10
+
 // maxStatus is the longest ParameterStatus that is believed, in bytes.
 const maxStatus = 32 << 10
 
@@ -108,6 +112,10 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	s.makeUpDue(srv, p)
 	refusal, name := s.exchange.refusalDue()
 	n := s.exchange.noted()
+	if h.Type == wire.ErrorResponse && s.body > 0 && !s.bodyDrop || s.state == stateFarewell {
+		s.exchange.keeping = false // nothing can be put in here
+	}
+	s.exchange.temporary = s.residue.hasTemporary()
 	v := s.exchange.server(h.Type, body)
 	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
 		v = forward // the server's spelling of what the client asked for
@@ -121,6 +129,11 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 		p.cut(size)
 	case drop, refused:
 		p.cut(size)
+	case heal:
+		p.cut(size)
+		srv.body, srv.bodyDrop = h.Size()-size, true
+		s.heal(srv)
+		return true, true
 	case broken:
 		return false, false
 	}
@@ -147,8 +160,12 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 	case wire.ParameterStatus:
 		return h.Size(), h.Body <= maxStatus
 	case wire.CommandComplete:
-		if h.Body == len(tagDeallocateAll) || h.Body == len(tagDiscardAll) {
+		if h.Body <= maxTag {
 			return h.Size(), true
+		}
+	case wire.RowDescription, wire.ParameterDescription:
+		if s.exchange.learns() {
+			return min(h.Size(), maxDescription), true
 		}
 	case wire.ErrorResponse:
 		return min(h.Size(), wire.MaxReport), true
@@ -158,6 +175,13 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 		}
 	}
 	return 0, true
+}
+
+// heal has the server do again what it has refused, and nobody was told of.
+func (s *session) heal(srv *server) {
+	out := s.exchange.heal(s.w.toServer[:0], srv.kept)
+	srv.conn.Send(out)
+	s.w.toServer = reuse(out)
 }
 
 // noteAnswer keeps account of what the server's message means beyond its place
@@ -211,11 +235,6 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		}
 		if d != nil {
 			s.failed(d, &r)
-		}
-		if n.uses != nil && changedResult(&r) {
-			// Who has prepared it before has to hear of that, as without a pooler.
-			// Who prepares it from now on must not.
-			s.proxy.translation.catalog.Retire(n.uses)
 		}
 	}
 }
