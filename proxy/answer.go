@@ -98,6 +98,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if !valid {
 		return false, false
 	}
+	s.makeUpDue(srv, p)
 	need, ok := s.lookInto(h)
 	if !ok {
 		return false, false
@@ -109,7 +110,6 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if need > 0 {
 		body = rest[wire.HeaderLen:need]
 	}
-	s.makeUpDue(srv, p)
 	refusal, name := s.exchange.refusalDue()
 	n := s.exchange.noted()
 	if h.Type == wire.ErrorResponse && s.body > 0 && !s.bodyDrop || s.state == stateFarewell {
@@ -119,6 +119,9 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	v := s.exchange.server(h.Type, body)
 	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
 		v = forward // the server's spelling of what the client asked for
+	}
+	if len(s.exchange.withheld) > 0 && v != broken {
+		p.out = s.exchange.released(p.insert())
 	}
 	size := min(h.Size(), len(rest))
 	switch v {

@@ -57,6 +57,8 @@ type exchange struct {
 	portal boundPortal
 	// probing is what the client's next message waits for the shape of.
 	probing *prepared.Name
+	// withheld is the beginning of an answer that may have to be taken back.
+	withheld []byte
 	// params is what the answer under way says of a statement's parameters.
 	params uint64
 }
@@ -234,6 +236,9 @@ func (x *exchange) serverAnswer(p *pending, t byte, body []byte) verdict {
 	treated := p.verdict()
 	command := p.kind.command()
 	if p.heals {
+		if x.withholds(p, t, body) {
+			return drop
+		}
 		p.heals, x.keeping = false, false
 	}
 	legal := false
@@ -332,7 +337,7 @@ func (x *exchange) serverError(p *pending, body []byte) verdict {
 		case changedResult(&r):
 			x.surprised(p.uses)
 			if p.heals && x.keeping {
-				p.heals, x.keeping = false, false
+				p.heals, x.keeping, x.withheld = false, false, nil
 				return heal
 			}
 		}

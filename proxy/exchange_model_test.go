@@ -432,11 +432,11 @@ func (m *modelServer) describe(kind byte, name []byte) (code string) {
 		case m.tx == wire.TxFailed && m.returnsRows(st.query):
 			return "25P02"
 		}
+		m.say(wire.ParameterDescription, st.query)
 		if code := m.same(key, st, st.whole); code != "" {
 			return code
 		}
 		query, shape = st.query, st.shape
-		m.say(wire.ParameterDescription, query)
 		if key != "" {
 			st.told, st.whole = shape, true
 		}

@@ -62,6 +62,7 @@ func (r *rig) server(t byte, body []byte) (out []byte, v verdict) {
 	out = x.due(nil)
 	refusal, name := x.refusalDue()
 	v = x.server(t, body)
+	out = x.released(out)
 	switch v {
 	case forward:
 		out = append(wire.AppendHeader(out, t, len(body)), body...)

@@ -153,6 +153,11 @@ func (s *exchangeSim) migrate() {
 		return
 	}
 	s.unseen = true
+	for _, c := range s.clients {
+		if len(c.plan) == 0 && c.direct.free() {
+			c.plan = s.habit(c) // somebody has to run into it
+		}
+	}
 	s.seen["migrated unseen"]++
 }
 
@@ -338,6 +343,7 @@ func (s *exchangeSim) deliver(c *simClient) {
 	switch {
 	case v == heal:
 		s.seen["healed"]++
+		s.got(c, out)
 		c.on.in = append(c.on.in, split(nil, c.healed)...)
 		return
 	case v == forward && s.unseen && changed && (len(c.want) == 0 || c.want[0].body != "0A000"):

@@ -72,7 +72,10 @@ func (x *exchange) ready(dst []byte, n *prepared.Name, relying bool) (out []byte
 	has := cache.Has(n.Statement)
 	c := cache.Copy(n.Statement)
 	told := has && c.At != 0 && c.At == n.At // of this very copy
-	switch relying = relying && (told || n.Shape.Rows != 0); {
+	if relying = relying && (told || n.Shape.Rows != 0); relying {
+		x.keeping = false // what is sent again may find another result
+	}
+	switch {
 	case !relying && has && x.fresh(c):
 		return dst, replace, true
 	case !relying:
@@ -132,12 +135,10 @@ func (x *exchange) describePortal(name []byte) verdict {
 		return v
 	}
 	c := x.statements.cache.Copy(n.Statement)
-	if c != nil && c.At == x.portal.at && c.Shape.Rows != 0 && c.Shape.Rows == n.Shape.Rows {
-		return v
-	}
 	p := &x.queue[len(x.queue)-1]
-	p.uses, p.learns = n.Statement, true
+	p.uses = n.Statement
 	p.tells(n, x.portal.at)
+	p.learns = c == nil || c.At != x.portal.at || c.Shape.Rows == 0 || c.Shape.Rows != n.Shape.Rows
 	return v
 }
 
@@ -256,6 +257,32 @@ func (x *exchange) heal(dst, kept []byte) []byte {
 	return append(dst, kept...)
 }
 
+// maxWithheld is the longest ParameterDescription that is withheld, in bytes.
+const maxWithheld = 1 << 10
+
+// withholds reports whether part of the answer to p is kept back until it is
+// certain that p isn't refused: Postgres describes a statement's parameters
+// before it looks whether the result has changed.
+func (x *exchange) withholds(p *pending, t byte, body []byte) bool {
+	if t != wire.ParameterDescription || p.kind != kindDescribe || !x.keeping || len(body) > maxWithheld {
+		return false
+	}
+	x.params = prepared.ShapeOfParams(body)
+	x.withheld = append(wire.AppendHeader(x.withheld[:0], t, len(body)), body...)
+	return true
+}
+
+// released appends what was withheld if it needn't be any longer. It comes
+// before the server's message at hand.
+func (x *exchange) released(dst []byte) []byte {
+	if x.keeping || len(x.withheld) == 0 {
+		return dst
+	}
+	dst = append(dst, x.withheld...)
+	x.withheld = x.withheld[:0]
+	return dst
+}
+
 // parses reports whether a Parse of s is owed an answer.
 func (x *exchange) parses(s *prepared.Statement) bool {
 	for i := x.head; i < len(x.queue); i++ {
@@ -274,6 +301,7 @@ func (x *exchange) renumber(s *prepared.Statement, from, to uint64) {
 			continue
 		}
 		p.at = to
+		p.learns = p.kind == kindDescribe
 		if p.as != nil && p.as.At == from {
 			p.as.At = to
 		}
