@@ -198,8 +198,10 @@ func (x *exchange) clientCopy(t byte) verdict {
 }
 
 // server decides on a message of the server's. body is needed, and looked at,
-// for ReadyForQuery, CommandComplete and ErrorResponse only. The caller calls
-// due before and after, so that answers which are made up keep their place.
+// for ReadyForQuery, CommandComplete and ErrorResponse only, and for descriptions
+// when learns says so. The caller calls due before and after, so that answers
+// which are made up keep their place, and released, for what comes before the
+// message.
 func (x *exchange) server(t byte, body []byte) verdict {
 	p := x.front()
 	switch t {
