@@ -10,6 +10,10 @@ import (
 
 // The path of bytes from the server to the client that holds it.
 
+// maxDescription is how many bytes of a description of rows or parameters are
+// compared with another one: some thousand columns.
+const maxDescription = 32 << 10
+
 // maxStatus is the longest ParameterStatus that is believed, in bytes.
 const maxStatus = 32 << 10
 
@@ -101,6 +105,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if !valid {
 		return false, false
 	}
+	s.makeUpDue(srv, p)
 	need, ok := s.lookInto(h)
 	if !ok {
 		return false, false
@@ -112,15 +117,21 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if need > 0 {
 		body = rest[wire.HeaderLen:need]
 	}
-	s.makeUpDue(srv, p)
 	refusal, name := s.exchange.refusalDue()
 	n := s.exchange.noted()
+	if h.Type == wire.ErrorResponse && s.body > 0 && !s.bodyDrop || s.state == stateFarewell {
+		s.exchange.keeping = false // nothing can be put in here
+	}
+	s.exchange.temporary = s.residue.hasTemporary()
 	v := s.exchange.server(h.Type, body)
 	if h.Type == wire.NotificationResponse && need > 0 {
 		v = s.fromServer(body)
 	}
 	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
 		v = forward // the server's spelling of what the client asked for
+	}
+	if len(s.exchange.withheld) > 0 && v != broken {
+		p.out = s.exchange.released(p.insert())
 	}
 	size := min(h.Size(), len(rest))
 	switch v {
@@ -131,6 +142,11 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 		p.cut(size)
 	case drop, refused:
 		p.cut(size)
+	case heal:
+		p.cut(size)
+		srv.body, srv.bodyDrop = h.Size()-size, true
+		s.heal(srv)
+		return true, true
 	case broken:
 		return false, false
 	}
@@ -161,8 +177,12 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 			return h.Size(), h.Body <= maxNotification
 		}
 	case wire.CommandComplete:
-		if s.listening != nil && h.Body <= maxTag || h.Body == len(tagDeallocateAll) || h.Body == len(tagDiscardAll) {
+		if h.Body <= maxTag {
 			return h.Size(), true
+		}
+	case wire.RowDescription, wire.ParameterDescription:
+		if s.exchange.learns() {
+			return min(h.Size(), maxDescription), true
 		}
 	case wire.ErrorResponse:
 		return min(h.Size(), wire.MaxReport), true
@@ -172,6 +192,13 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 		}
 	}
 	return 0, true
+}
+
+// heal has the server do again what it has refused, and nobody was told of.
+func (s *session) heal(srv *server) {
+	out := s.exchange.heal(s.w.toServer[:0], srv.kept)
+	srv.conn.Send(out)
+	s.w.toServer = reuse(out)
 }
 
 // noteAnswer keeps account of what the server's message means beyond its place
@@ -239,11 +266,6 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		}
 		if d != nil {
 			s.failed(d, &r)
-		}
-		if n.uses != nil && changedResult(&r) {
-			// Who has prepared it before has to hear of that, as without a pooler.
-			// Who prepares it from now on must not.
-			s.proxy.translation.catalog.Retire(n.uses)
 		}
 	}
 }

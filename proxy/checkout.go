@@ -160,7 +160,7 @@ func (s *session) begin() {
 		names = &s.names
 	}
 	s.names.params = s.params
-	s.exchange.begin(names)
+	s.exchange.begin(names, &s.route.tenant.schema)
 	s.queryStart, s.xactStart = now, now
 	s.told = false
 	s.unnamed.here = false

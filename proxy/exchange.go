@@ -1,6 +1,9 @@
 package proxy
 
-import "carpool/proxy/wire"
+import (
+	"carpool/proxy/prepared"
+	"carpool/proxy/wire"
+)
 
 // exchange is the conversation between one client and the server it holds, as
 // a pure state machine: it is told the messages of both sides in the order in
@@ -37,8 +40,27 @@ type exchange struct {
 	// may finish its conversation and is then discarded.
 	doubt bool
 
+	// begun: something of the batch was sent to the server.
+	begun bool
+	// altered: the schema was changed in the present transaction.
+	altered bool
+	// temporary: the client has temporary objects, as far as is known.
+	temporary bool
+	// keeping: what is sent is kept, see keep; complete: up to its Sync.
+	keeping, complete bool
+
 	// statements translates statement names; nil where names are left alone.
 	statements *statements
+	// schema is that of the server's database.
+	schema *schema
+	// portal is what was bound last.
+	portal boundPortal
+	// probing is what the client's next message waits for the shape of.
+	probing *prepared.Name
+	// withheld is the beginning of an answer that may have to be taken back.
+	withheld []byte
+	// params is what the answer under way says of a statement's parameters.
+	params uint64
 }
 
 // verdict is what to do with a message.
@@ -51,12 +73,13 @@ const (
 	hold                   // not yet: ask again when the server has answered something
 	broken                 // the server said what it mustn't: discard it
 	refused                // a request of our own failed: the report is the client's
+	heal                   // don't send it on; the answer to heal goes to the server
 )
 
-// begin starts a conversation with a server that is idle.
-func (x *exchange) begin(s *statements) {
+// begin starts a conversation with a server of a database that is idle.
+func (x *exchange) begin(s *statements, c *schema) {
 	x.status = wire.TxIdle
-	x.statements = s
+	x.statements, x.schema = s, c
 }
 
 // idle reports whether the server is free: it owes nothing, is outside a
@@ -107,6 +130,10 @@ func (x *exchange) ask(e errand) { x.push(pending{kind: kindQuery, treatment: sw
 func (x *exchange) push(p pending) {
 	if p.treatment != makeUp {
 		x.copyIn = false
+		x.begun = p.kind != kindSync && p.kind != kindQuery && p.kind != kindFunction
+	}
+	if x.keeping {
+		x.kept(p.kind)
 	}
 	x.owed.push(p)
 }
@@ -131,7 +158,7 @@ func (x *exchange) client(t byte) verdict {
 	}
 	switch t {
 	case wire.Query:
-		x.batch = false
+		x.batch, x.portal.of = false, nil
 		x.push(pending{kind: kindQuery})
 	case wire.FunctionCall:
 		x.batch = false
@@ -143,7 +170,7 @@ func (x *exchange) client(t byte) verdict {
 		x.batch = true
 		x.push(pending{kind: kindParse})
 	case wire.Bind:
-		x.batch = true
+		x.batch, x.portal.of = true, nil
 		x.push(pending{kind: kindBind})
 	case wire.Describe:
 		x.batch = true
@@ -179,6 +206,7 @@ func (x *exchange) clientCopy(t byte) verdict {
 	if x.commands == 0 {
 		return drop
 	}
+	x.keeping = false
 	if t != wire.CopyData {
 		x.push(pending{kind: kindCopyEnd, treatment: makeUp})
 	}
@@ -186,8 +214,10 @@ func (x *exchange) clientCopy(t byte) verdict {
 }
 
 // server decides on a message of the server's. body is needed, and looked at,
-// for ReadyForQuery, CommandComplete and ErrorResponse only. The caller calls
-// due before and after, so that answers which are made up keep their place.
+// for ReadyForQuery, CommandComplete and ErrorResponse only, and for descriptions
+// when learns says so. The caller calls due before and after, so that answers
+// which are made up keep their place, and released, for what comes before the
+// message.
 func (x *exchange) server(t byte, body []byte) verdict {
 	p := x.front()
 	switch t {
@@ -223,6 +253,12 @@ func (x *exchange) server(t byte, body []byte) verdict {
 func (x *exchange) serverAnswer(p *pending, t byte, body []byte) verdict {
 	treated := p.verdict()
 	command := p.kind.command()
+	if p.heals {
+		if x.withholds(p, t, body) {
+			return drop
+		}
+		p.heals, x.keeping = false, false
+	}
 	legal := false
 	switch t {
 	case wire.ParseComplete:
@@ -232,14 +268,21 @@ func (x *exchange) serverAnswer(p *pending, t byte, body []byte) verdict {
 	case wire.CloseComplete:
 		legal = p.kind == kindClose
 	case wire.ParameterDescription:
+		if p.learns {
+			x.params = prepared.ShapeOfParams(body)
+		}
 		return treated.when(p.kind == kindDescribe)
 	case wire.NoData:
-		legal = p.kind == kindDescribe
+		if legal = p.kind == kindDescribe; legal {
+			x.learn(p, nil)
+		}
 	case wire.RowDescription:
 		if p.kind == kindQuery {
 			return treated
 		}
-		legal = p.kind == kindDescribe
+		if legal = p.kind == kindDescribe; legal {
+			x.learn(p, body)
+		}
 	case wire.DataRow, wire.CopyOutResponse, wire.CopyBothResponse, wire.CopyData, wire.CopyDone:
 		return treated.when(command)
 	case wire.CopyInResponse:
@@ -305,8 +348,17 @@ func (x *exchange) serverError(p *pending, body []byte) verdict {
 	case kindSync: // a deferred constraint at the end of the batch
 		return forward
 	}
-	if p.renamed && contradicts(body) {
-		x.doubt = true
+	if p.renamed {
+		switch r := wire.ParseReport(body); {
+		case contradicts(&r):
+			x.doubt = true
+		case changedResult(&r):
+			x.surprised(p.uses)
+			if p.heals && x.keeping {
+				p.heals, x.keeping, x.withheld = false, false, nil
+				return heal
+			}
+		}
 	}
 	v := forward
 	if p.treatment == substitute {
@@ -326,6 +378,10 @@ func (x *exchange) abandonBatch() {
 	}
 	x.head = end
 	x.rewind()
+	x.keeping = false
+	if x.skipping {
+		x.probing = nil // it was skipped
+	}
 }
 
 func (x *exchange) serverReady(p *pending, body []byte) verdict {
@@ -341,10 +397,14 @@ func (x *exchange) serverReady(p *pending, body []byte) verdict {
 		}
 		x.pop()
 		x.status = status
+		if x.altered && status == wire.TxIdle {
+			x.altered = false
+			x.schema.changed() // for everybody, if it was committed
+		}
 		return v
 	case p == nil && x.stray:
 		x.stray, x.doubt = false, true
-		x.status, x.skipping, x.batch = status, false, false
+		x.status, x.skipping, x.batch, x.begun = status, false, false, false
 		return forward
 	}
 	return broken

@@ -16,9 +16,10 @@ const (
 var (
 	fuzzNames  = []string{"", "a", "b", "cp_1", "cp_2"}
 	fuzzTexts  = []string{"one", "two", "three", "four"}
-	fuzzTags   = []string{"SELECT_1", "DEALLOCATE_ALL", "DISCARD_ALL"}
+	fuzzTags   = []string{"SELECT_1", "DEALLOCATE_ALL", "DISCARD_ALL", "ALTER_TABLE"}
 	fuzzStatus = []string{"I", "I", "T", "E", "", "?"}
-	fuzzCodes  = []string{"42601", "26000", "42P05"}
+	fuzzCodes  = []string{"42601", "26000", "42P05", "0A000", "0A000"}
+	fuzzShapes = []string{"", "a", "b"}
 )
 
 // FuzzExchange lets both sides say anything in any order: the exchange neither
@@ -36,11 +37,13 @@ func FuzzExchange(f *testing.F) {
 			switch {
 			case op == 0xff:
 				r.ask(errandReplay)
+			case op == 0xfe:
+				r.schema.changed()
 			case op < 0x80:
 				m := fuzzClient[op%len(fuzzClient)]
 				n := arg % len(fuzzNames)
 				out, v := r.rigClient(m, fuzzNames[n], fuzzTexts[arg/8%len(fuzzTexts)])
-				if (v == hold || v == drop) && len(out) > 0 || v == broken || v == refused {
+				if v == drop && len(out) > 0 || v == heal || v == broken || v == refused {
 					t.Fatalf("step %d, %c: verdict %d with %q", i, m, v, out)
 				}
 				split(t, out)
@@ -66,7 +69,7 @@ func FuzzExchange(f *testing.F) {
 				names.cache.Clear()
 				names.names.Clear() // the client is told to connect again
 			}
-			r.begin(names)
+			r.begin(names, &r.schema)
 		}
 		r.close(t)
 	})
@@ -82,9 +85,14 @@ func fuzzAnswer(t *testing.T, r *rig, m byte, arg int) bool {
 		body = fuzzTags[arg%len(fuzzTags)]
 	case wire.ErrorResponse:
 		body = fuzzCodes[arg%len(fuzzCodes)]
+	case wire.RowDescription, wire.ParameterDescription:
+		body = fuzzShapes[arg%len(fuzzShapes)]
 	}
 	out, v := r.server(m, serverBody(m, body))
 	split(t, out)
+	if v == heal {
+		split(t, r.healed)
+	}
 	if v == hold {
 		t.Fatalf("%c from the server is to wait", m)
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -22,10 +23,19 @@ type modelMessage struct {
 type modelServer struct {
 	// lenient: a Parse doesn't fail for being in an aborted transaction, and its
 	// name is looked at before its text. That is how it looks through carpool
-	// when the server has the statement already, see exchange.parse.
+	// when the server has the statement already, see exchange.parse. Likewise, a
+	// Bind looks at the result of a statement before the portal's name.
 	lenient bool
+	// forgiving: a statement with a name that returns other columns now is
+	// refused only if its client relies on what it was told of it. That is how it
+	// looks through carpool, see renew.go.
+	forgiving bool
+	// version is that of all tables that change.
+	version *int
+	next    string // the portal that is described behind the next Bind, see say
 
-	statements map[string]string
+	statements map[string]*modelStatement
+	last       *modelPortal // bound last, of a statement with a name
 	portals    map[string]*modelPortal
 	tx         byte // wire.TxIdle ...
 	batch      bool // extended messages were read since the last Sync
@@ -42,10 +52,17 @@ type modelServer struct {
 	ignored   []int // copySyncs whenever a COPY has failed
 }
 
+type modelStatement struct {
+	query, shape string
+	told         string // to the client, of its shape
+	whole        bool   // of the statement, not just of a portal
+}
+
 type modelPortal struct {
-	query, params string
-	done          int // rows sent
-	over          bool
+	of                   *modelStatement
+	query, shape, params string
+	done                 int // rows sent
+	over                 bool
 }
 
 // modelCopy is COPY FROM STDIN under way.
@@ -55,8 +72,31 @@ type modelCopy struct {
 	rows     int
 }
 
-func newModelServer() *modelServer {
-	return &modelServer{statements: map[string]string{}, portals: map[string]*modelPortal{}, tx: wire.TxIdle}
+func newModelServer(version *int) *modelServer {
+	return &modelServer{version: version, statements: map[string]*modelStatement{}, portals: map[string]*modelPortal{}, tx: wire.TxIdle}
+}
+
+// shape is what a query returns at present.
+func (m *modelServer) shape(query string) string {
+	if query == "select 4" || query == "select 5" {
+		return fmt.Sprintf("%s of version %d", query, *m.version)
+	}
+	return query
+}
+
+// same is RevalidateCachedQuery: the SQLSTATE if a statement's result has
+// changed.
+func (m *modelServer) same(name string, st *modelStatement, relying bool) (code string) {
+	now := m.shape(st.query)
+	switch {
+	case m.forgiving && name != "" && relying && st.told != now:
+		return "0A000"
+	case m.forgiving && name != "":
+		st.shape = now
+	case st.shape != now:
+		return "0A000"
+	}
+	return ""
 }
 
 // free reports whether the server waits for a command, in no transaction and
@@ -119,7 +159,7 @@ func (m *modelServer) read(msg modelMessage) {
 	}
 	switch msg.t {
 	case wire.Query:
-		m.batch = false
+		m.batch, m.last = false, nil
 		delete(m.statements, "")
 		if m.deferred = m.deferred && m.tx != wire.TxIdle; strings.Contains(msg.body, "syntax") {
 			m.fail("42601", false)
@@ -187,9 +227,9 @@ func (m *modelServer) sync() {
 func (m *modelServer) simple(list []string) {
 	for i, s := range list {
 		if m.returnsRows(s) && m.tx != wire.TxFailed {
-			m.say(wire.RowDescription, s)
+			m.say(wire.RowDescription, m.shape(s))
 		}
-		code := m.run(s, &modelPortal{query: s}, 0, false)
+		code := m.run(s, &modelPortal{query: s, shape: m.shape(s)}, 0, false)
 		if code != "" {
 			m.fail(code, false)
 			return
@@ -234,7 +274,7 @@ func (m *modelServer) run(s string, p *modelPortal, limit int, extended bool) (c
 				m.say(wire.PortalSuspended, "")
 				return ""
 			}
-			m.say(wire.DataRow, s+p.params)
+			m.say(wire.DataRow, p.shape+p.params)
 			p.done++
 		}
 	case s == "begin":
@@ -286,16 +326,32 @@ func (m *modelServer) extended(msg modelMessage) (code string) {
 	case wire.Bind:
 		portal, _ := c.String()
 		name, _ := c.String()
-		query, ok := m.statements[string(significant(name))]
+		key := string(significant(name))
+		st, ok := m.statements[key]
+		m.last = nil
 		switch {
 		case !ok:
 			return "26000"
-		case m.tx == wire.TxFailed && !exits(query) && query != "":
+		case m.tx == wire.TxFailed && !exits(st.query) && st.query != "":
 			return "25P02"
-		case len(portal) > 0 && m.portals[string(portal)] != nil:
+		}
+		relying := st.told != "" && (st.whole || m.next != "P"+string(portal)+"\x00")
+		if m.lenient {
+			if code := m.same(key, st, relying); code != "" {
+				return code
+			}
+		}
+		if len(portal) > 0 && m.portals[string(portal)] != nil {
 			return "42P03"
 		}
-		m.portals[string(portal)] = &modelPortal{query: query, params: string(c.Rest)}
+		if code := m.same(key, st, relying); code != "" {
+			return code
+		}
+		p := &modelPortal{of: st, query: st.query, shape: st.shape, params: string(c.Rest)}
+		m.portals[string(portal)] = p
+		if key != "" {
+			m.last = p
+		}
 		m.say(wire.BindComplete, "")
 	case wire.Execute:
 		name, _ := c.String()
@@ -348,31 +404,45 @@ func (m *modelServer) parse(msg modelMessage) (code string) {
 	case taken:
 		return "42P05"
 	}
-	m.statements[key] = query
+	m.statements[key] = &modelStatement{query: query, shape: m.shape(query)}
 	m.say(wire.ParseComplete, "")
 	return ""
 }
 
 func (m *modelServer) describe(kind byte, name []byte) (code string) {
-	query, ok := m.statements[string(significant(name))]
-	missing := "26000"
+	var query, shape string
 	if kind == 'P' {
-		missing = "34000"
-		var p *modelPortal
-		if p, ok = m.portals[string(name)]; ok {
-			query = p.query
+		p, ok := m.portals[string(name)]
+		switch {
+		case !ok:
+			return "34000"
+		case m.tx == wire.TxFailed && m.returnsRows(p.query):
+			return "25P02"
+		}
+		query, shape = p.query, p.shape
+		if p == m.last {
+			p.of.told = shape
+		}
+	} else {
+		key := string(significant(name))
+		st, ok := m.statements[key]
+		switch {
+		case !ok:
+			return "26000"
+		case m.tx == wire.TxFailed && m.returnsRows(st.query):
+			return "25P02"
+		}
+		m.say(wire.ParameterDescription, st.query)
+		if code := m.same(key, st, st.whole); code != "" {
+			return code
+		}
+		query, shape = st.query, st.shape
+		if key != "" {
+			st.told, st.whole = shape, true
 		}
 	}
-	switch {
-	case !ok:
-		return missing
-	case m.tx == wire.TxFailed && m.returnsRows(query):
-		return "25P02"
-	case kind == 'S':
-		m.say(wire.ParameterDescription, query)
-	}
 	if m.returnsRows(query) {
-		m.say(wire.RowDescription, query)
+		m.say(wire.RowDescription, shape)
 	} else {
 		m.say(wire.NoData, "")
 	}

@@ -10,11 +10,25 @@ import (
 // rig drives an exchange as relay.go and answer.go do, message by message.
 type rig struct {
 	exchange
-	names statements // of the client
+	names  statements // of the client
+	schema schema
+	next   []byte // what the client says after a Bind
+	kept   []byte // see exchange.keep
+	healed []byte // what went to the server on verdict heal
 }
 
 func (r *rig) client(t byte, body []byte) (out []byte, v verdict) {
 	x := &r.exchange
+	before := x.keeping
+	defer func() {
+		if !x.keeping || before && v == drop {
+			return
+		}
+		if !before {
+			r.kept = nil
+		}
+		r.kept = append(r.kept, out...)
+	}()
 	switch {
 	case x.statements == nil:
 		v = x.client(t)
@@ -27,7 +41,7 @@ func (r *rig) client(t byte, body []byte) (out []byte, v verdict) {
 			break
 		}
 		var follow bool
-		if out, v, follow = x.bind(nil, portal, name, size, len(body)); follow && v == replace {
+		if out, v, follow = x.bind(nil, portal, name, size, len(body), r.next); follow && v == replace {
 			out = append(out, body[size:]...)
 		}
 	case t == wire.Describe:
@@ -48,11 +62,14 @@ func (r *rig) server(t byte, body []byte) (out []byte, v verdict) {
 	out = x.due(nil)
 	refusal, name := x.refusalDue()
 	v = x.server(t, body)
+	out = x.released(out)
 	switch v {
 	case forward:
 		out = append(wire.AppendHeader(out, t, len(body)), body...)
 	case replace:
 		out = wire.AppendError(out, refusalReport(refusal, name, 0))
+	case heal:
+		r.healed = x.heal(nil, r.kept)
 	}
 	if v != broken {
 		out = x.due(out)
@@ -76,7 +93,7 @@ func split(t testing.TB, b []byte) (list []modelMessage) {
 // verify checks what an exchange counts against what it holds, and returns what
 // is wrong.
 func (x *exchange) verify() string {
-	var commands, changes int
+	var commands, changes, probes int
 	for i := x.head; i < len(x.queue); i++ {
 		p := &x.queue[i]
 		if p.kind.command() {
@@ -84,6 +101,9 @@ func (x *exchange) verify() string {
 		}
 		if p.statement != nil {
 			changes++
+		}
+		if p.probe {
+			probes++
 		}
 		switch {
 		case p.kind == 0:
@@ -102,6 +122,10 @@ func (x *exchange) verify() string {
 		return "commands are miscounted"
 	case changes != x.changes+x.unsettled || x.changes < 0 || x.unsettled < 0:
 		return "changes are miscounted"
+	case probes != x.probes:
+		return "probes are miscounted"
+	case x.keeping && x.empty():
+		return "something is kept for nothing"
 	case len(x.queue)-x.head > maxPending+extra:
 		return "the queue is too long"
 	case len(x.queue) > 2*maxPending:

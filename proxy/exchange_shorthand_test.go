@@ -18,7 +18,9 @@ import (
 // ":name:query" in P), or ":body" for Z, C and E of the server's. OUT is the
 // messages that result, "-" for none, or a verdict in words. A dot at the end
 // says that the server is free then; without it, it mustn't be. "ask" notes a
-// query of ours.
+// query of ours, "ddl" a change of the schema. b is a Bind with a Describe of
+// its portal behind. What goes to the server besides a verdict stands before
+// it.
 func runScript(t *testing.T, r *rig, script string) {
 	t.Helper()
 	for i, step := range strings.Fields(script) {
@@ -27,16 +29,26 @@ func runScript(t *testing.T, r *rig, script string) {
 			r.ask(errandReplay)
 			continue
 		}
+		if step == "ddl" {
+			r.schema.changed()
+			continue
+		}
 		said, want, _ := strings.Cut(step[1:], "=")
 		want, free := strings.CutSuffix(want, ".")
 		parts := append(strings.Split(said, ":"), "", "")
 		var got string
-		if step[0] == '>' {
+		if r.next = nil; step[0] == '>' {
+			if said[0] == 'b' {
+				r.next = append(wire.AppendHeader(nil, wire.Describe, 2), 'P', 0)
+				said = "B"
+			}
 			out, v := r.rigClient(said[0], parts[1], parts[2])
 			got = describeOutcome(t, out, v, true)
 		} else {
 			out, v := r.server(said[0], serverBody(said[0], parts[1]))
-			got = describeOutcome(t, out, v, false)
+			if got = describeOutcome(t, out, v, false); v == heal {
+				got = describeOutcome(t, r.healed, v, true)
+			}
 		}
 		if got != want {
 			t.Fatalf("%s: got %s", where, got)
@@ -69,7 +81,11 @@ func (r *rig) rigClient(t byte, name, query string) ([]byte, verdict) {
 func serverBody(t byte, arg string) []byte {
 	switch t {
 	case wire.ErrorResponse:
-		b := wire.AppendError(nil, wire.Report{Severity: severityError, Code: arg, Message: "m"})
+		r := wire.Report{Severity: severityError, Code: arg, Message: "m"}
+		if arg == "0A000" {
+			r.Routine = "RevalidateCachedQuery"
+		}
+		b := wire.AppendError(nil, r)
 		return b[wire.HeaderLen:]
 	case wire.CommandComplete:
 		return []byte(strings.ReplaceAll(arg, "_", " ") + "\x00")
@@ -80,10 +96,7 @@ func serverBody(t byte, arg string) []byte {
 // describeOutcome writes messages in shorthand; names of statements are shown.
 func describeOutcome(t *testing.T, out []byte, v verdict, toServer bool) string {
 	t.Helper()
-	words := map[verdict]string{hold: "hold", broken: "broken", refused: "refused"}
-	if w, ok := words[v]; ok {
-		return w
-	}
+	words := map[verdict]string{hold: "hold", broken: "broken", refused: "refused", heal: "heal"}
 	var b strings.Builder
 	for _, m := range split(t, out) {
 		b.WriteByte(m.t)
@@ -103,6 +116,7 @@ func describeOutcome(t *testing.T, out []byte, v verdict, toServer bool) string 
 			fmt.Fprintf(&b, "(%s)", name)
 		}
 	}
+	b.WriteString(words[v])
 	if b.Len() == 0 {
 		return "-"
 	}
@@ -114,12 +128,12 @@ func describeOutcome(t *testing.T, out []byte, v verdict, toServer bool) string 
 func newRig(size int) *rig {
 	r := &rig{}
 	if size == 0 {
-		r.begin(nil)
+		r.begin(nil, &r.schema)
 		return r
 	}
 	r.names.translation = newTranslation()
 	r.names.cache = prepared.NewCache(size)
-	r.begin(&r.names)
+	r.begin(&r.names, &r.schema)
 	return r
 }
 

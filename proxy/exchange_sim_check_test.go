@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 
+	"carpool/proxy/prepared"
 	"carpool/proxy/wire"
 )
 
@@ -21,6 +22,9 @@ func (s *exchangeSim) got(c *simClient, b []byte) {
 			if r := wire.ParseReport([]byte(m.body)); r.Code != "" {
 				m.body = r.Code // one of ours
 			}
+		}
+		if len(c.want) > 1 && m.t == wire.ErrorResponse && c.want[0].t == wire.ParameterDescription && c.want[1] == m {
+			c.want = c.want[1:] // it may be refused before the parameters are described
 		}
 		if len(c.want) == 0 {
 			s.fail("client %d got %c %q, nothing was due", c.id, m.t, m.body)
@@ -94,16 +98,19 @@ func (s *exchangeSim) compareStatements(c *simClient) {
 			continue
 		}
 		named++
-		st, ok := c.names.names.Lookup([]byte(name))
+		one, ok := c.names.names.Lookup([]byte(name))
 		if !ok {
 			s.fail("client %d: %q is forgotten", c.id, name)
 			return
 		}
-		if parse := string(st.AppendParse(nil)); !strings.Contains(parse, "\x00"+query+"\x00") {
-			s.fail("client %d: %q stands for %q, want %q", c.id, name, parse, query)
+		st := one.Statement
+		if parse := string(st.AppendParse(nil)); !strings.Contains(parse, "\x00"+query.query+"\x00") {
+			s.fail("client %d: %q stands for %q, want %q", c.id, name, parse, query.query)
 		}
-		if has, ok := c.on.statements[st.Name()]; c.names.cache.Has(st) && (!ok || has != query) {
-			s.fail("client %d: the server's %s is %q, want %q", c.id, st.Name(), has, query)
+		if has, ok := c.on.statements[st.Name()]; c.names.cache.Has(st) && (!ok || has.query != query.query) {
+			s.fail("client %d: the server's %s is %v, want %q", c.id, st.Name(), has, query.query)
+		} else if copy := c.names.cache.Copy(st); copy != nil && copy.Shape.Rows != 0 && copy.Shape.Rows != shapeOf(has) {
+			s.fail("client %d: the server's %s doesn't return what was noted of it, but %q", c.id, st.Name(), has.shape)
 		}
 	}
 	have := len(c.on.statements)
@@ -118,6 +125,14 @@ func (s *exchangeSim) compareStatements(c *simClient) {
 	}
 }
 
+// shapeOf is what a server says of a statement's rows.
+func shapeOf(st *modelStatement) uint64 {
+	if strings.HasPrefix(st.query, "select") {
+		return prepared.ShapeOfRows([]byte(st.shape))
+	}
+	return prepared.ShapeOfRows(nil)
+}
+
 // count notes which situations come up: a simulation in which they don't shows
 // nothing.
 func (s *exchangeSim) count(c *simClient, msg modelMessage, v verdict, size int) {
@@ -128,6 +143,8 @@ func (s *exchangeSim) count(c *simClient, msg modelMessage, v verdict, size int)
 	switch {
 	case msg.t == wire.Parse && v == drop && last.treatment == makeUp:
 		s.seen["made up"]++
+	case last.refusal == refuseResult:
+		s.seen["refused a result"]++
 	case last.treatment == substitute:
 		s.seen["doomed"]++
 	case msg.t == wire.Bind && v == replace && size > 2*len(msg.body)+30:

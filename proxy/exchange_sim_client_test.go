@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"carpool/proxy/wire"
@@ -34,7 +35,7 @@ func (s *exchangeSim) name() string {
 
 func (s *exchangeSim) query() string {
 	if s.chance(40) {
-		return fmt.Sprintf("select %d", s.r.IntN(6))
+		return fmt.Sprintf("select %d", s.r.IntN(4)+s.r.IntN(3))
 	}
 	return s.pick(simQueries)
 }
@@ -42,8 +43,8 @@ func (s *exchangeSim) query() string {
 // nextMessage is what a client says that knows where the direct server stands.
 func (s *exchangeSim) nextMessage(c *simClient) modelMessage {
 	m := c.direct
-	if len(c.plan) == 0 && s.chance(8) {
-		c.plan = s.habit()
+	if len(c.plan) == 0 && s.chance(12) {
+		c.plan = s.habit(c)
 	}
 	if len(c.plan) > 0 && m.copying != nil && strings.IndexByte("PBDC", c.plan[0].t) >= 0 {
 		c.plan = nil // in COPY, this might be answered without the server, which wouldn't
@@ -90,8 +91,9 @@ func (s *exchangeSim) nextMessage(c *simClient) modelMessage {
 }
 
 // habit is a batch as drivers send it.
-func (s *exchangeSim) habit() []modelMessage {
+func (s *exchangeSim) habit(c *simClient) []modelMessage {
 	name, query := s.name(), s.query()
+	known := c.changing()
 	if s.chance(30) {
 		query = "copyin"
 	}
@@ -99,7 +101,21 @@ func (s *exchangeSim) habit() []modelMessage {
 	bind := modelMessage{wire.Bind, "\x00" + name + "\x00#" + fmt.Sprint(s.r.IntN(1e6))}
 	execute := modelMessage{wire.Execute, "\x00\x00\x00\x00\x00"}
 	sync := modelMessage{t: wire.Sync}
+	portal := modelMessage{wire.Describe, "P\x00"}
 	switch {
+	case len(known) > 0 && s.chance(60): // prepared before
+		name = s.pick(known)
+		bind.body = "\x00" + name + "\x00#" + fmt.Sprint(s.r.IntN(1e6))
+		return [][]modelMessage{
+			{bind, portal, execute, sync},
+			{bind, portal, execute, sync},
+			{bind, execute, sync},
+			{{wire.Describe, "S" + name + "\x00"}, sync, bind, execute, sync},
+			{{t: wire.Sync}, bind, portal, execute, bind, portal, sync},
+		}[s.r.IntN(5)]
+	case s.chance(40): // somebody has prepared it elsewhere, too
+		prepare.body = name + "\x00select 4\x00\x00\x00"
+		return []modelMessage{{wire.Close, "S" + name + "\x00"}, prepare, sync}
 	case query == "copyin": // as libpq does it
 		list := []modelMessage{prepare, bind, execute, sync}
 		for range s.r.IntN(3) {
@@ -110,6 +126,17 @@ func (s *exchangeSim) habit() []modelMessage {
 		return []modelMessage{prepare, {wire.Describe, "S" + name + "\x00"}, sync, bind, execute, sync}
 	}
 	return []modelMessage{{wire.Close, "S" + name + "\x00"}, prepare, bind, execute, sync}
+}
+
+// changing are the names of the client's statements whose tables change.
+func (c *simClient) changing() (names []string) {
+	for name, st := range c.direct.statements {
+		if name != "" && st.query == "select 4" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (s *exchangeSim) copyMessage() modelMessage {

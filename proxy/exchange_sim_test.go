@@ -21,6 +21,9 @@ import (
 type exchangeSim struct {
 	r       *rand.Rand
 	shared  *translation // nil: names are left alone
+	schema  *schema
+	version int  // of the tables that change
+	unseen  bool // they have changed behind carpool's back
 	clients []*simClient
 	free    []*simServer
 	sent    int // messages from clients
@@ -46,6 +49,7 @@ type simClient struct {
 	want    []modelMessage // what the direct server said and hasn't been matched
 	plan    []modelMessage // what the client is about to say
 	held    *modelMessage  // the message that was told to wait
+	read    bool           // but the direct server has it already
 	flushed bool           // and a Flush was sent for it
 	quiesce bool           // nothing more is sent before all is answered
 	asked   bool           // our own query is under way
@@ -55,7 +59,7 @@ type simClient struct {
 }
 
 func newExchangeSim(seed uint64, translate, tracing bool) *exchangeSim {
-	s := &exchangeSim{r: rand.New(rand.NewPCG(seed, 1)), tracing: tracing, seen: map[string]int{}}
+	s := &exchangeSim{r: rand.New(rand.NewPCG(seed, 1)), tracing: tracing, seen: map[string]int{}, schema: &schema{}}
 	if translate {
 		s.shared = newTranslation()
 	}
@@ -69,7 +73,7 @@ func newExchangeSim(seed uint64, translate, tracing bool) *exchangeSim {
 }
 
 func (s *exchangeSim) newServer() *simServer {
-	srv := &simServer{modelServer: newModelServer()}
+	srv := &simServer{modelServer: newModelServer(&s.version)}
 	srv.lenient = s.shared != nil
 	if s.shared != nil {
 		srv.cache = prepared.NewCache(1 + s.r.IntN(4))
@@ -78,8 +82,8 @@ func (s *exchangeSim) newServer() *simServer {
 }
 
 func (s *exchangeSim) newClient(id int) *simClient {
-	c := &simClient{id: id, direct: newModelServer()}
-	c.direct.lenient = s.shared != nil
+	c := &simClient{id: id, direct: newModelServer(&s.version)}
+	c.direct.lenient, c.direct.forgiving = s.shared != nil, s.shared != nil
 	c.names.translation = s.shared
 	return c
 }
@@ -101,6 +105,9 @@ func (s *exchangeSim) fail(format string, args ...any) {
 // run lets n messages pass and then brings everything to its end.
 func (s *exchangeSim) run(n int) {
 	for steps := 0; s.sent < n && s.failure == ""; steps++ {
+		if s.chance(6) {
+			s.migrate()
+		}
 		s.step(s.clients[s.r.IntN(len(s.clients))], true)
 		if steps > 100*n {
 			s.fail("nothing moves any more")
@@ -130,6 +137,28 @@ func (s *exchangeSim) run(n int) {
 	if s.shared != nil && s.shared.catalog.Len() != 0 && s.failure == "" {
 		s.fail("%d statements are still referred to", s.shared.catalog.Len())
 	}
+}
+
+// migrate changes tables, with nothing under way that might see it or not.
+func (s *exchangeSim) migrate() {
+	for _, c := range s.clients {
+		if c.held != nil || c.on != nil && (!c.empty() || len(c.want) > 0 || len(c.on.in)+len(c.on.out)+len(c.on.modelServer.held) > 0 || c.direct.copying != nil) {
+			return
+		}
+	}
+	s.note("version %d", 1-s.version)
+	if s.version = 1 - s.version; s.chance(50) {
+		s.schema.changed()
+		s.seen["migrated"]++
+		return
+	}
+	s.unseen = true
+	for _, c := range s.clients {
+		if len(c.plan) == 0 && c.direct.free() {
+			c.plan = s.habit(c) // somebody has to run into it
+		}
+	}
+	s.seen["migrated unseen"]++
 }
 
 // unfinished: the client is in the middle of something, as it might be when
@@ -196,7 +225,7 @@ func (s *exchangeSim) lend(c *simClient, sending bool) bool {
 		c.names.cache = c.on.cache
 		names = &c.names
 	}
-	c.begin(names)
+	c.begin(names, s.schema)
 	c.async = c.on.async
 	c.ignored, c.on.copySyncs, c.on.ignored = 0, 0, nil
 	s.note("client %d gets server %p", c.id, c.on)
@@ -233,10 +262,22 @@ func (s *exchangeSim) offer(c *simClient, msg modelMessage) {
 	if msg.t == wire.Sync && c.copyIn {
 		c.ignored++
 	}
+	c.next, c.direct.next = nil, ""
+	if len(c.plan) > 0 && msg.t == wire.Bind && c.plan[0].t == wire.Describe {
+		c.direct.next = c.plan[0].body
+		c.next = append(wire.AppendHeader(nil, wire.Describe, len(c.direct.next)), c.direct.next...)
+	}
 	out, v := c.rig.client(msg.t, []byte(msg.body))
 	s.note("client %d: %c %.40q -> %d", c.id, msg.t, msg.body, v)
 	if v == hold {
 		s.seen["hold"]++
+		if len(out) > 0 {
+			s.seen["probed"]++
+			c.flushed = false
+			c.on.in = append(c.on.in, split(nil, out)...)
+			s.readDirectly(c, msg) // it may be refused from now on
+			c.read = true
+		}
 		c.held = &msg
 		if !c.awaited() && !c.flushed {
 			c.flushed = true
@@ -251,13 +292,21 @@ func (s *exchangeSim) offer(c *simClient, msg modelMessage) {
 	c.flushed = false
 	c.on.in = append(c.on.in, split(nil, out)...)
 	s.count(c, msg, v, len(out))
-	c.direct.read(msg)
-	c.want = append(append(c.want, c.direct.out...), c.direct.held...)
-	c.direct.out, c.direct.held = nil, nil
+	if !c.read {
+		s.readDirectly(c, msg)
+	}
+	c.read = false
 	if c.direct.wiped != c.wiped && s.shared != nil {
 		c.wiped = c.direct.wiped
 		c.quiesce = true
 	}
+}
+
+// readDirectly shows a message to the client's own server.
+func (s *exchangeSim) readDirectly(c *simClient, msg modelMessage) {
+	c.direct.read(msg)
+	c.want = append(append(c.want, c.direct.out...), c.direct.held...)
+	c.direct.out, c.direct.held = nil, nil
 }
 
 // serverReads has a server take the next message on the way to it.
@@ -282,12 +331,28 @@ func (s *exchangeSim) serverReads(srv *simServer) {
 func (s *exchangeSim) deliver(c *simClient) {
 	msg := c.on.out[0]
 	c.on.out = c.on.out[1:]
+	changed := msg.t == wire.ErrorResponse && msg.body == "0A000"
+	if changed {
+		msg.body = string(serverBody(wire.ErrorResponse, "0A000"))
+	}
 	asking := c.asked
 	failed, ignored := c.copying && msg.t == wire.ErrorResponse, 0
 	syncs := c.syncs()
 	out, v := c.rig.server(msg.t, []byte(msg.body))
 	s.note("server %p: %c %.40q -> %d", c.on, msg.t, msg.body, v)
 	switch {
+	case v == heal:
+		s.seen["healed"]++
+		s.got(c, out)
+		c.on.in = append(c.on.in, split(nil, c.healed)...)
+		return
+	case v == forward && s.unseen && changed && (len(c.want) == 0 || c.want[0].body != "0A000"):
+		// Nobody could see it coming, and it was no time for healing.
+		s.seen["unhealed"]++
+		c.want = nil
+		c.on.closed = true
+		s.part(c)
+		return
 	case v == broken, v == refused:
 		s.fail("client %d: %c %q from the server has verdict %d", c.id, msg.t, msg.body, v)
 		return
@@ -385,7 +450,7 @@ func TestExchangeSimulation(t *testing.T) {
 		sent += simulate(t, first+seeds, perSeed, seen)
 	}
 	t.Logf("%d messages from %d seeds beginning with %d: %v", sent, seeds, first, seen)
-	for _, k := range []string{"hold", "in doubt", "died", "made up", "doomed", "injected", "evicted", "extended COPY"} {
+	for _, k := range []string{"hold", "in doubt", "died", "made up", "doomed", "injected", "evicted", "extended COPY", "migrated", "probed", "healed", "refused a result"} {
 		if seen[k] == 0 {
 			t.Errorf("%q never came up", k)
 		}

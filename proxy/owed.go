@@ -16,17 +16,28 @@ type pending struct {
 	// void: what was noted when it was sent has been overtaken, and must not
 	// be taken back.
 	void bool
+	// learns: what a Describe is answered is noted; whole: of a statement.
+	learns, whole bool
+	// probe: the client's next message waits for the answer.
+	probe bool
+	// heals: should the server refuse it, what was kept is sent again.
+	heals bool
+	// errand says what a Query of ours is for.
+	errand errand
 	// statement is what a Parse prepares or a Close closes; the entry holds a
 	// reference to it.
 	statement *prepared.Statement
+	// as is the client's name that a Parse makes, a Close takes away, or a
+	// Describe tells the shape of.
+	as *prepared.Name
+	// at is the preparation that a Parse makes, or a Describe asks about.
+	at uint64
 	// name is what the client calls the statement; empty where it doesn't know.
 	// With refuseState it is the setting that refuses, with errandPrepare the
 	// statement in SQL.
 	name string
 	// uses is the statement that a Bind or Describe needs; no reference.
 	uses *prepared.Statement
-	// errand says what a Query of ours is for.
-	errand errand
 	// deeds are what the client's statements may leave behind; nil for nearly all.
 	deeds *deeds
 }
@@ -98,6 +109,9 @@ type owed struct {
 	// along, since the server skips it, too.
 	changes   int
 	unsettled int
+
+	// probes counts entries that the client's next message waits for.
+	probes int
 }
 
 // maxPending is how many answers may be owed at once, give or take the few
@@ -121,6 +135,9 @@ func (o *owed) front() *pending {
 
 func (o *owed) push(p pending) {
 	o.rewind()
+	if p.probe {
+		o.probes++
+	}
 	switch {
 	case p.kind.command():
 		o.commands++
@@ -165,7 +182,6 @@ type note struct {
 	deeds  *deeds
 	name   string
 	query  bool
-	uses   *prepared.Statement
 }
 
 // noted is what is to be known of the answer that comes next.
@@ -174,7 +190,7 @@ func (o *owed) noted() note {
 		return note{}
 	}
 	p := &o.queue[o.head]
-	return note{errand: p.errand, deeds: p.deeds, name: p.name, query: p.kind == kindQuery, uses: p.uses}
+	return note{errand: p.errand, deeds: p.deeds, name: p.name, query: p.kind == kindQuery}
 }
 
 // settle gives up what entry i holds. Entries are settled from the front on,
@@ -183,6 +199,9 @@ func (o *owed) settle(i int) {
 	p := &o.queue[i]
 	if p.kind.command() {
 		o.commands--
+	}
+	if p.probe {
+		o.probes--
 	}
 	if p.statement != nil {
 		if o.unsettled > 0 {

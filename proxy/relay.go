@@ -55,6 +55,9 @@ func (s *session) clientBytes(b []byte) int {
 // server doesn't take it.
 func (s *session) toServer(p *splice) {
 	if s.server != nil {
+		if s.exchange.keeping {
+			s.keep(p)
+		}
 		if n := p.send(&s.server.conn); n > 0 {
 			s.route.count(s.w).received.Add(int64(n))
 			if s.server.conn.Buffered() > 0 {
@@ -63,6 +66,29 @@ func (s *session) toServer(p *splice) {
 		}
 	}
 	s.w.toServer = reuse(p.out)
+}
+
+// maxKept is how much is kept of what was sent to a server, so that it can be
+// sent again, in bytes.
+const maxKept = 16 << 10
+
+// keep keeps what is about to be sent.
+func (s *session) keep(p *splice) {
+	srv := s.server
+	out := p.out[p.kept:]
+	if len(srv.kept)+len(out)+p.pos-p.start > maxKept {
+		s.exchange.keeping = false
+		return
+	}
+	srv.kept = append(append(srv.kept, out...), p.src[p.start:p.pos]...)
+}
+
+// keepFrom has what is sent be kept from here on, if that has just been decided.
+func (s *session) keepFrom(p *splice, at int, before bool) {
+	if s.exchange.keeping && !before {
+		s.server.kept = s.server.kept[:0]
+		p.kept = at
+	}
 }
 
 // clientMessage deals with the message, or the part of one, at the front of
@@ -303,8 +329,10 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		s.provideName(p, name)
 	}
 	s.provide(p, s.named[string(significant(name))])
-	out, v, follow := s.exchange.bind(p.insert(), portal, name, namesLen, h.Body)
+	before, at := s.exchange.keeping, len(p.insert())
+	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
 	p.out = out
+	s.keepFrom(p, at, before)
 	s.bind(v, s.named[string(significant(name))])
 	if v != replace || !follow {
 		return s.apply(p, h, v, out)
@@ -345,8 +373,10 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	if withoutName {
 		s.ensureUnnamed(p)
 	}
-	out, v := s.exchange.describe(p.insert(), body)
+	before, at := s.exchange.keeping, len(p.insert())
+	out, v := s.exchange.describe(p.out, body)
 	p.out = out
+	s.keepFrom(p, at, before)
 	return s.apply(p, h, v, out)
 }
 

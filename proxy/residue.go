@@ -88,6 +88,11 @@ func (r *residue) touch(e *state.Effect) {
 	r.reset = r.reset || e.Kind == state.KindReset
 }
 
+// hasTemporary reports whether the client has temporary objects, or may have.
+func (r *residue) hasTemporary() bool {
+	return r != nil && (r.pins|r.makes)&state.HoldsTemporary != 0
+}
+
 // touched reports whether a parameter is one of those that may have changed.
 func (r *residue) touched(name string) bool {
 	return slices.ContainsFunc(r.names, func(n string) bool { return strings.EqualFold(n, name) })

@@ -35,6 +35,7 @@ type server struct {
 	purpose  purpose             // what it is fit for
 	welcome  *welcome            // what it and its like report; nil if private is set
 	cache    *prepared.Cache     // what is prepared on it; nil if names aren't translated
+	kept     []byte              // what it was sent and may have to be sent again
 	ring     []pending           // memory of the last conversation, for the next
 
 	body     int  // bytes of its message that are still to come

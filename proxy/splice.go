@@ -14,6 +14,7 @@ type splice struct {
 	start int // src[start:pos] is to be passed on, behind out
 	pos   int
 	out   []byte // a scratch buffer of the loop
+	kept  int    // from where in out on it is kept, if it is kept at all
 }
 
 // rest is what hasn't been decided on.
@@ -57,6 +58,6 @@ func (p *splice) send(dst *reactor.Conn) int {
 		dst.Send(p.out)
 		dst.Send(p.src[p.start:p.pos])
 	}
-	p.start, p.out = p.pos, p.out[:0]
+	p.start, p.out, p.kept = p.pos, p.out[:0], 0
 	return n
 }

@@ -128,15 +128,15 @@ func TestExecuteOfWhatLeavesState(t *testing.T) {
 	eventually(t, "the pin to be gone", func() bool { return len(p.Pins()) == 0 })
 }
 
-// After a migration a client whose statement returns other columns is told, as
-// without a pooler. When it prepares anew, or another client does, it is served.
+// After a migration a client whose statement returns other columns than it was
+// told is refused, as without a pooler. When it prepares anew, or another client does, it is served.
 func TestAStatementThatReturnsOtherColumns(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
 	admin := talk(t, postgres.Address())
 	admin.run("drop table if exists migrated", "create table migrated (a int)", "insert into migrated values (1)")
 	a, b := talk(t, p.address()), talk(t, p.address())
 	const text = "select * from migrated"
-	a.ask(parse("s", text), syncNow)
+	a.ask(parse("s", text), describe('S', "s"), syncNow)
 	p.onBoth(t, func() {
 		if got := types(a.ask(bind("", "s"), execute("", 0), syncNow)); got != "2 D C Z:I" {
 			t.Fatal(got)

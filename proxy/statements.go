@@ -69,6 +69,7 @@ const (
 	refuseUnknown                      // 26000
 	refuseTooMany                      // max_client_prepared_statements
 	refuseState                        // a policy on what statements leave behind
+	refuseResult                       // a statement returns other columns than the client was told
 )
 
 // parse decides on a Parse message, given its whole body.
@@ -96,23 +97,32 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	x.batch = true
 	statement := s.intern(rest)
 	own := string(significant(name))
-	s.names.Set(own, statement)
-	if s.cache.Has(statement) {
-		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, name: own})
+	n := s.names.Set(own, statement)
+	if s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) {
+		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, as: n, name: own})
 		return dst, drop
 	}
-	return x.prepare(dst, statement, passOn, own), replace
+	return x.prepare(dst, statement, passOn, n, own), replace
 }
 
-// prepare appends the Parse that gives a statement to the server, and the
-// Close of the one that has to make room. The entry takes over the caller's
-// reference to the statement.
-func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatment, name string) []byte {
-	if evicted := x.statements.cache.Add(statement); evicted != nil {
-		dst = evicted.AppendClose(dst)
-		x.push(pending{kind: kindClose, treatment: swallow, statement: evicted})
+// prepare appends the Parse that gives the server a new copy of a statement,
+// and the Close of the old one, or of the statement that has to make room. The
+// entry takes over the caller's reference to the statement.
+func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatment, n *prepared.Name, name string) []byte {
+	cache := x.statements.cache
+	closed := statement
+	if cache.Has(statement) {
+		statement.Retain()
+	} else {
+		closed = cache.Add(statement)
 	}
-	x.push(pending{kind: kindParse, treatment: t, renamed: true, statement: statement, name: name})
+	if closed != nil {
+		dst = closed.AppendClose(dst)
+		x.push(pending{kind: kindClose, treatment: swallow, statement: closed})
+	}
+	c := cache.Copy(statement)
+	*c = prepared.Copy{At: x.statements.catalog.Preparation(), Epoch: x.schema.now()}
+	x.push(pending{kind: kindParse, treatment: t, renamed: true, statement: statement, as: n, name: name, at: c.At})
 	return statement.AppendParse(dst)
 }
 
@@ -138,18 +148,20 @@ func appendDescribe(dst []byte, statement string) []byte {
 	return wire.AppendString(append(dst, 'S'), statement)
 }
 
-// bind decides on a Bind message, given its names. With verdict replace, what
+// bind decides on a Bind message, given its names, and what the client says
+// next as far as it has come. With verdict replace, what
 // was appended stands for the header and the names, of namesLen bytes in the
 // client's message whose body has bodyLen; the rest of the body is to follow
 // if follow says so.
-func (x *exchange) bind(dst, portal, name []byte, namesLen, bodyLen int) (out []byte, v verdict, follow bool) {
+func (x *exchange) bind(dst, portal, name []byte, namesLen, bodyLen int, next []byte) (out []byte, v verdict, follow bool) {
 	if x.full() {
 		return dst, hold, false
 	}
 	if x.skipping {
 		return dst, drop, false
 	}
-	statement, v := x.lookup(name)
+	x.portal.of = nil
+	n, v := x.lookup(name)
 	switch v {
 	case hold:
 		return dst, hold, false
@@ -158,13 +170,25 @@ func (x *exchange) bind(dst, portal, name []byte, namesLen, bodyLen int) (out []
 	case refused:
 		return x.doom(dst, kindBind, refuseUnknown, name), replace, false
 	}
-	dst = x.ensure(dst, statement)
-	server := statement.Name()
+	relying := relies(n, portal, next)
+	dst, v, direct := x.ready(dst, n, relying)
+	switch v {
+	case hold:
+		return dst, hold, false
+	case refused:
+		return x.doom(dst, kindBind, refuseResult, name), replace, false
+	}
+	first := direct && x.first()
+	server := n.Statement.Name()
 	dst = wire.AppendHeader(dst, wire.Bind, bodyLen-namesLen+len(portal)+1+len(server)+1)
 	dst = append(append(dst, portal...), 0)
 	dst = wire.AppendString(dst, server)
 	x.batch = true
-	x.push(pending{kind: kindBind, renamed: true, uses: statement})
+	x.push(pending{kind: kindBind, renamed: true, uses: n.Statement})
+	x.bound(portal, n)
+	if first {
+		x.keep()
+	}
 	return dst, replace, true
 }
 
@@ -177,10 +201,13 @@ func (x *exchange) describe(dst, body []byte) ([]byte, verdict) {
 		return dst, drop
 	}
 	target, name, ok := wire.ParseTarget(body)
-	if !ok || target != 'S' {
+	switch {
+	case ok && target == 'P' && x.statements != nil:
+		return dst, x.describePortal(name)
+	case !ok || target != 'S':
 		return dst, x.client(wire.Describe)
 	}
-	statement, v := x.lookup(name)
+	n, v := x.lookup(name)
 	switch v {
 	case hold:
 		return dst, hold
@@ -189,10 +216,25 @@ func (x *exchange) describe(dst, body []byte) ([]byte, verdict) {
 	case refused:
 		return x.doom(dst, kindDescribe, refuseUnknown, name), replace
 	}
-	dst = x.ensure(dst, statement)
+	dst, v, direct := x.ready(dst, n, n.Whole)
+	switch v {
+	case hold:
+		return dst, hold
+	case refused:
+		return x.doom(dst, kindDescribe, refuseResult, name), replace
+	}
 	x.batch = true
-	x.push(pending{kind: kindDescribe, renamed: true, uses: statement})
-	return appendDescribe(dst, statement.Name()), replace
+	first := direct && x.first()
+	p := pending{kind: kindDescribe, renamed: true, uses: n.Statement}
+	if !n.Whole && !n.Statement.Varies() {
+		p.learns, p.whole = true, true
+		p.tells(n, x.statements.cache.Copy(n.Statement).At)
+	}
+	x.push(p)
+	if first {
+		x.keep()
+	}
+	return appendDescribe(dst, n.Statement.Name()), replace
 }
 
 // closeTarget decides on a Close message, given its whole body. A statement
@@ -209,15 +251,15 @@ func (x *exchange) closeTarget(body []byte) verdict {
 		return x.client(wire.Close)
 	}
 	p := pending{kind: kindClose, treatment: makeUp}
-	statement, v := x.lookup(name)
+	n, v := x.lookup(name)
 	switch v {
 	case hold:
 		return hold
 	case forward:
 		return x.client(wire.Close) // it may have been made by SQL's PREPARE
 	case replace:
-		statement.Retain()
-		p.statement, p.name = statement, string(significant(name))
+		n.Statement.Retain()
+		p.statement, p.as, p.name = n.Statement, n, string(significant(name))
 		x.statements.names.Delete(name)
 	}
 	x.batch = true // closing what isn't there is no error
@@ -233,7 +275,7 @@ func (x *exchange) closeTarget(body []byte) verdict {
 // statements were prepared or closed: had a Parse there failed, or been
 // skipped, the name would stand for something else, or the server not have what
 // it seems to have.
-func (x *exchange) lookup(name []byte) (*prepared.Statement, verdict) {
+func (x *exchange) lookup(name []byte) (*prepared.Name, verdict) {
 	s := x.statements
 	if s == nil || len(name) == 0 {
 		return nil, forward
@@ -241,28 +283,22 @@ func (x *exchange) lookup(name []byte) (*prepared.Statement, verdict) {
 	if x.unsettled > 0 {
 		return nil, hold
 	}
-	statement, known := s.names.Lookup(name)
+	n, known := s.names.Lookup(name)
 	switch {
 	case known:
-		return statement, replace
+		return n, replace
 	case bytes.HasPrefix(name, []byte(s.reserved)):
 		return nil, refused
 	}
 	return nil, forward
 }
 
-// ensure appends what the server needs before it can use the statement.
-func (x *exchange) ensure(dst []byte, statement *prepared.Statement) []byte {
-	if x.statements.cache.Has(statement) {
-		return dst
-	}
-	statement.Retain()
-	return x.prepare(dst, statement, swallow, "")
-}
-
 // takeBack undoes what was noted when p was sent, since the server skips it.
 func (x *exchange) takeBack(p *pending) {
 	s := x.statements
+	if p.kind == kindDescribe && p.as != nil && p.as.Shape.Rows == 0 {
+		p.as.At = 0 // the client isn't told
+	}
 	if s == nil || p.statement == nil || p.void {
 		return
 	}
@@ -275,7 +311,7 @@ func (x *exchange) takeBack(p *pending) {
 			s.names.Delete([]byte(p.name))
 		}
 	case p.kind == kindClose && p.treatment == makeUp:
-		s.names.Set(p.name, p.statement)
+		s.names.Put(p.name, p.as)
 	case p.kind == kindClose:
 		s.cache.Restore(p.statement)
 	}
@@ -294,6 +330,11 @@ var (
 // sent finds nothing, which the server will say.
 func (x *exchange) commandComplete(tag []byte) {
 	s := x.statements
+	if altersSchema(tag, x.temporary) {
+		x.altered = true
+		x.schema.changed()
+		return
+	}
 	if s == nil || (!bytes.Equal(tag, tagDeallocateAll) && !bytes.Equal(tag, tagDiscardAll)) {
 		return
 	}
@@ -317,7 +358,7 @@ func (x *exchange) noteAgain(p *pending) {
 		p.void = !s.cache.Remove(p.statement)
 	case p.kind == kindParse:
 		if p.name != "" {
-			s.names.Set(p.name, p.statement)
+			s.names.Put(p.name, p.as)
 		}
 		if p.treatment == makeUp {
 			return
@@ -326,13 +367,13 @@ func (x *exchange) noteAgain(p *pending) {
 			evicted.Release()
 			x.doubt = true // the server has one more than we know of
 		}
+		if c := s.cache.Copy(p.statement); c != nil {
+			*c = prepared.Copy{At: p.at, Epoch: x.schema.now()}
+		}
 	}
 }
 
 // contradicts reports whether an error of the server's says that it has other
 // statements than we believe: one of ours is missing there, or in the way.
 // Something has closed it behind our back, in a function, say.
-func contradicts(report []byte) bool {
-	code := wire.ParseReport(report).Code
-	return code == "26000" || code == "42P05"
-}
+func contradicts(r *wire.Report) bool { return r.Code == "26000" || r.Code == "42P05" }

@@ -34,7 +34,7 @@ func TestStatements(t *testing.T) {
 
 		{"a Parse that fails isn't kept", 2, ">P:a:one=P(cp_1) >S=S <E:42601=E(42601) <Z:I=Z. >P:a:one=P(cp_2) >S=S <1=1 <Z:I=Z.", "a", 1},
 		{"skipped Parses and Closes are undone", 2, prepareA + ">P:b:two=P(cp_2) >C:a=- >P:a:three=C(cp_1)P(cp_3) >P:c:two=- >S=S <E:42601=E(42601) <Z:I=Z.", "a", 1},
-		{"undone without a Sync", 2, prepareA + ">P:b:two=P(cp_2) >C:a=- >P:c:three=C(cp_1)P(cp_3) <E:42601=E(42601) >C:a=- >S=S <Z:I=Z. >B:a=B(cp_1) >S=S <2=2 <Z:I=Z.", "a", 1},
+		{"undone without a Sync", 2, prepareA + ">P:b:two=P(cp_2) >C:a=- >P:c:three=C(cp_1)P(cp_3) <E:42601=E(42601) >C:a=- >S=S <Z:I=Z. >B:a=C(cp_1)P(cp_1)B(cp_1) >S=S <3=- <1=- <2=2 <Z:I=Z.", "a", 1},
 		{"what was done before the error stays", 2, ">P:a:one=P(cp_1) >P:b:two=P(cp_2) >S=S <1=1 <E:42601=E(42601) <Z:I=Z.", "a", 1},
 		{"a Parse made up before the error stays", 2, prepareA + ">P:b:one=- >B=B >P:c:one=- >S=S <E:34000=1E(34000) <Z:I=Z.", "ab", 1},
 
@@ -48,7 +48,7 @@ func TestStatements(t *testing.T) {
 		{"it failed", 2, ">P:a:one=P(cp_1) >S=S >B:a=hold >P:a:one=hold >C:a=hold >D:a=hold <E:42601=E(42601) >B:a=B(a) >S=S <Z:I=Z <E:26000=E(26000) <Z:I=Z.", "", 0},
 		{"the same text under another name waits, too", 2, ">P:a:one=P(cp_1) >S=S >P:b:one=hold <E:42601=E(42601) >P:b:one=P(cp_2) >S=S <Z:I=Z <1=1 <Z:I=Z.", "b", 1},
 		{"a closed name waits, too", 2, prepareA + ">E=E >C:a=- >S=S >P:a:two=hold <E:34000=E(34000) >P:a:two=D(cp_0) >S=S <Z:I=Z <E:26000=E(42P05) <Z:I=Z.", "a", 1},
-		{"what was put out waits, too", 1, prepareA + ">E=E >P:b:two=C(cp_1)P(cp_2) >S=S >B:a=hold <E:34000=E(34000) >B:a=B(cp_1) >S=S <Z:I=Z <2=2 <Z:I=Z.", "a", 1},
+		{"what was put out waits, too", 1, prepareA + ">E=E >P:b:two=C(cp_1)P(cp_2) >S=S >B:a=hold <E:34000=E(34000) >B:a=C(cp_1)P(cp_1)B(cp_1) >S=S <Z:I=Z <3=- <1=- <2=2 <Z:I=Z.", "a", 1},
 		{"unnamed ones never wait", 2, ">P:a:one=P(cp_1) >S=S >P::two=P >B=B >S=S <1=1 <Z:I=Z <1=1 <2=2 <Z:I=Z.", "a", 1},
 
 		{"DEALLOCATE ALL", 2, prepareA + ">Q=Q <C:DEALLOCATE_ALL=C <Z:I=Z. >P:a:one=P(cp_2) >S=S <1=1 <Z:I=Z.", "a", 1},
@@ -127,7 +127,7 @@ func TestStatementsMoveToAnotherServer(t *testing.T) {
 	here := r.names.cache
 	r.end()
 	r.names.cache = other.names.cache
-	r.begin(&r.names)
+	r.begin(&r.names, &r.schema)
 	runScript(t, r, ">B:a=P(cp_1)B(cp_1) >E=E >S=S <1=- <2=2 <C:X=C <Z:I=Z.")
 	here.Clear()
 	r.close(t)

@@ -15,6 +15,7 @@ type tenant struct {
 	clients    atomic.Int64
 	maxClients atomic.Int64               // 0: no limit
 	limits     atomic.Pointer[timeLimits] // of a user's clients; nil if there are none
+	schema     schema                     // of a database
 
 	// Guarded by routesMu.
 	maxServers int // quota's limit

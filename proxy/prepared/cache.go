@@ -16,7 +16,19 @@ type Cache struct {
 // full cache is one slice and one map.
 type node struct {
 	s          *Statement
+	copy       Copy
 	prev, next int32 // prev is the more recently used
+}
+
+// Copy is what is known of a statement as one server has it. Nothing is known
+// of the zero value but that it is there.
+type Copy struct {
+	// At is the number of its preparation, which no other has.
+	At uint64
+	// Epoch is which state of the database's schema it was prepared under.
+	Epoch uint64
+	// Shape is what it returns, as far as anybody has asked.
+	Shape Shape
 }
 
 // NewCache makes an empty cache for at most size statements; at least 1. It
@@ -37,6 +49,16 @@ func (c *Cache) Has(s *Statement) bool {
 		c.linkAfter(0, i)
 	}
 	return ok
+}
+
+// Copy returns what is known of s, to be changed in place, or nil if the server
+// doesn't have it. It is good until the next Add or Restore.
+func (c *Cache) Copy(s *Statement) *Copy {
+	i, ok := c.index[s]
+	if !ok {
+		return nil
+	}
+	return &c.nodes[i].copy
 }
 
 // Add lists s as the one used last, with a reference of the cache's own. When

@@ -1,7 +1,9 @@
 package prepared
 
 import (
+	"bytes"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -13,6 +15,8 @@ import (
 // bounded by its users: a statement nobody refers to any more is gone at once.
 type Catalog struct {
 	prefix string // immutable
+
+	preparations atomic.Uint64
 
 	mu         sync.Mutex
 	statements map[identity]*Statement
@@ -52,6 +56,7 @@ func (c *Catalog) InternIn(dialect string, rest []byte) *Statement {
 		name:    c.prefix + "_" + strconv.FormatUint(c.last, 10),
 		dialect: dialect,
 		rest:    string(rest),
+		varies:  varies(rest),
 	}
 	s.refs.Store(1)
 	c.statements[identity{dialect, s.rest}] = s
@@ -59,20 +64,9 @@ func (c *Catalog) InternIn(dialect string, rest []byte) *Statement {
 	return s
 }
 
-// Retire has equal bytes stand for another Statement from now on, prepared
-// anew under another name: what s has come to mean on servers isn't what its
-// bytes say any more. Who refers to s keeps it.
-func (c *Catalog) Retire(s *Statement) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.removeLocked(s)
-}
-
-func (c *Catalog) removeLocked(s *Statement) {
-	if id := (identity{s.dialect, s.rest}); c.statements[id] == s {
-		delete(c.statements, id)
-	}
-}
+// Preparation is a number for the next preparation of a statement on a server,
+// and for no other; never 0.
+func (c *Catalog) Preparation() uint64 { return c.preparations.Add(1) }
 
 // Len is the number of statements that are found.
 func (c *Catalog) Len() int {
@@ -96,11 +90,27 @@ type Statement struct {
 	name    string
 	dialect string
 	rest    string // body of Parse after the name
+	varies  bool
 	refs    atomic.Int64
 }
 
 // Name is the statement's name on servers.
 func (s *Statement) Name() string { return s.name }
+
+// Varies reports whether the statement has no shape of its own: what FETCH and
+// EXECUTE return depends on what is called by that name at the time, and servers
+// don't compare it.
+func (s *Statement) Varies() bool { return s.varies }
+
+func varies(rest []byte) bool {
+	text := bytes.TrimLeft(rest[:min(len(rest), 80)], " \t\r\n\f")
+	for _, verb := range []string{"fetch", "execute"} {
+		if len(text) >= len(verb) && strings.EqualFold(string(text[:len(verb)]), verb) {
+			return true
+		}
+	}
+	return false
+}
 
 // AppendParse appends a whole Parse message that prepares the statement under
 // its server-side name.
@@ -145,7 +155,7 @@ func (s *Statement) Release() {
 	defer c.mu.Unlock()
 	switch n := s.refs.Add(-1); {
 	case n == 0:
-		c.removeLocked(s)
+		delete(c.statements, identity{s.dialect, s.rest})
 		c.bytes -= s.size()
 	case n < 0:
 		panic("prepared: statement released more often than retained")

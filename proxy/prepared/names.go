@@ -7,39 +7,60 @@ import "strings"
 // compares no further.
 const maxName = 63
 
+// Name is what a client knows of a statement that it has prepared under a name.
+// It stays the same value until the client gives the name up.
+type Name struct {
+	Statement *Statement
+	// At is the preparation that the client has been told the shape of, or is
+	// about to be; 0: none.
+	At uint64
+	// Shape is what the client was told the statement returns; its Rows are 0 if
+	// it doesn't know.
+	Shape Shape
+	// Whole: it was told of the statement, and not just of a portal.
+	Whole bool
+}
+
 // Names is what one client calls its prepared statements. The zero value is
 // empty, ready, and holds no memory until the first Set. Names longer than 63
 // bytes are equal if their first 63 bytes are, as in Postgres. It isn't safe
 // for concurrent use.
 type Names struct {
-	statements map[string]*Statement
+	statements map[string]*Name
 	bytes      int64
 }
 
 // Lookup returns the statement that the client calls name. It allocates
 // nothing and takes no reference: the result is good until the name is deleted
 // or set anew.
-func (n *Names) Lookup(name []byte) (*Statement, bool) {
+func (n *Names) Lookup(name []byte) (*Name, bool) {
 	s, ok := n.statements[string(name[:min(len(name), maxName)])]
 	return s, ok
 }
 
-// Set makes name stand for s, with a reference of its own, and releases what
-// the name stood for before.
-func (n *Names) Set(name string, s *Statement) {
+// Set makes name stand for s, of which the client knows nothing yet, with a
+// reference of its own, and releases what the name stood for before.
+func (n *Names) Set(name string, s *Statement) *Name {
+	one := &Name{Statement: s}
+	n.Put(name, one)
+	return one
+}
+
+// Put is Set with what the client knows.
+func (n *Names) Put(name string, one *Name) {
 	if len(name) > maxName {
 		name = strings.Clone(name[:maxName]) // the rest needn't stay in memory
 	}
-	s.Retain()
+	one.Statement.Retain()
 	if old, ok := n.statements[name]; ok {
-		old.Release()
+		old.Statement.Release()
 	} else {
 		n.bytes += nameSize(name)
 	}
 	if n.statements == nil {
-		n.statements = make(map[string]*Statement)
+		n.statements = make(map[string]*Name)
 	}
-	n.statements[name] = s
+	n.statements[name] = one
 }
 
 // Delete forgets name and releases its statement. It reports whether the name
@@ -52,7 +73,7 @@ func (n *Names) Delete(name []byte) bool {
 	}
 	n.bytes -= nameSize(string(name))
 	delete(n.statements, string(name))
-	s.Release()
+	s.Statement.Release()
 	return true
 }
 
@@ -60,7 +81,7 @@ func (n *Names) Delete(name []byte) bool {
 // client that leaves must be cleared.
 func (n *Names) Clear() {
 	for _, s := range n.statements {
-		s.Release()
+		s.Statement.Release()
 	}
 	*n = Names{}
 }
@@ -73,6 +94,6 @@ func (n *Names) Len() int { return len(n.statements) }
 func (n *Names) Bytes() int64 { return n.bytes }
 
 func nameSize(name string) int64 {
-	const overhead = 48 // a place in the map
+	const overhead = 96 // a place in the map, the Name
 	return int64(len(name) + overhead)
 }

@@ -35,6 +35,7 @@ func appendReport(dst []byte, typ byte, r Report) []byte {
 	field('M', r.Message)
 	field('D', r.Detail)
 	field('H', r.Hint)
+	field('R', r.Routine)
 	return Finish(append(dst, 0), mark)
 }
 
