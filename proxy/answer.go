@@ -226,7 +226,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		}
 	case wire.ParameterStatus:
 		s.noteParameter(srv, body)
-	case wire.FunctionCallResponse:
+	case wire.FunctionCallResponse, wire.CloseComplete:
 		if d != nil {
 			s.executed(d, false, nil)
 		}

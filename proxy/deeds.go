@@ -29,6 +29,8 @@ type deeds struct {
 	leaves bool
 	// listens: they may change what the client listens on.
 	listens bool
+	// apart: they belong to a portal with a name, whose execution isn't followed.
+	apart bool
 	// completed counts the statements of a Query that have been executed.
 	completed int
 }
@@ -227,9 +229,12 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if s.named == nil {
 		s.named = make(map[string]*deeds)
 	}
-	if len(s.named) < int(s.proxy.translation.maxNames.Load()) || s.named[key] != nil {
-		s.named[key] = d
+	if len(s.named) >= int(s.proxy.translation.maxNames.Load()) && s.named[key] == nil {
+		r := s.remember()
+		r.pin(state.HoldsUnknown, func() string { return "more prepared statements than can be followed" })
+		return false, false
 	}
+	s.named[key] = d
 	return false, false
 }
 

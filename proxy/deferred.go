@@ -112,10 +112,51 @@ func beginTag(text []byte) string {
 
 // status is the transaction status that a client without a server is told.
 func (s *session) status() byte {
-	if s.deferred != nil {
+	switch {
+	case s.aborted:
+		return wire.TxFailed
+	case s.deferred != nil:
 		return wire.TxOpen
 	}
 	return wire.TxIdle
+}
+
+// whileAborted answers a client whose transaction has failed before a server
+// has seen anything of it: nothing is done until it ends.
+func (s *session) whileAborted(p *splice, h wire.Header) (done, more bool) {
+	rest := p.rest()
+	out := s.w.toClient[:0]
+	switch {
+	case h.Type == wire.Query && h.Body > 0 && h.Body <= maxDeferred && len(rest) < h.Size():
+		return true, false
+	case h.Type == wire.Query && h.Body > 0 && h.Body <= maxDeferred && s.ends(rest[wire.HeaderLen:h.Size()-1]):
+		const tag = "ROLLBACK"
+		s.deferred, s.aborted = nil, false
+		out = wire.AppendString(wire.AppendHeader(out, wire.CommandComplete, len(tag)+1), tag)
+		out = wire.AppendReadyForQuery(out, wire.TxIdle)
+	default:
+		out = wire.AppendError(out, transactionAborted())
+		if h.Type == wire.Query || h.Type == wire.FunctionCall {
+			out = wire.AppendReadyForQuery(out, wire.TxFailed)
+		} else {
+			s.skipping = true
+		}
+	}
+	s.client.Send(out)
+	s.w.toClient = reuse(out)
+	size := min(h.Size(), len(rest))
+	p.cut(size)
+	s.body, s.bodyDrop = h.Size()-size, true
+	return true, true
+}
+
+// ends reports whether a text ends the transaction, and does nothing else.
+func (s *session) ends(text []byte) bool {
+	effects := s.w.classifier.Classify(text, s.dialect())
+	if len(effects) != 1 || s.w.classifier.Statements() != 1 || effects[0].Chain {
+		return false
+	}
+	return effects[0].Kind == state.KindCommit || effects[0].Kind == state.KindRollback
 }
 
 // beginDeferred sends the BEGIN that was put off, ahead of what the client has

@@ -100,6 +100,14 @@ func queryCanceled() wire.Report {
 	}
 }
 
+// transactionAborted is what Postgres says until a failed transaction ends.
+func transactionAborted() wire.Report {
+	return wire.Report{
+		Severity: severityError, Code: "25P02",
+		Message: "current transaction is aborted, commands ignored until end of transaction block",
+	}
+}
+
 func shuttingDown() wire.Report {
 	return fatal("57P01", "server shutting down", "The pooler was told to stop; connect again.")
 }

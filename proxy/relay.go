@@ -326,14 +326,22 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds), nil)
 	}
 	if s.sql != nil {
-		s.provideName(p, name)
+		s.provideName(p, name, true)
 	}
 	s.provide(p, s.named[string(significant(name))])
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
 	p.out = out
 	s.keepFrom(p, at, before)
-	s.bind(v, s.named[string(significant(name))])
+	d := s.named[string(significant(name))]
+	if d == nil && s.sql != nil {
+		d = s.executing(name)
+	}
+	if d != nil && len(portal) > 0 && !d.apart {
+		apart := *d // it may be executed after others have been bound
+		apart.apart, d = true, &apart
+	}
+	s.bind(v, d)
 	if v != replace || !follow {
 		return s.apply(p, h, v, out)
 	}
@@ -360,15 +368,17 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	body := rest[wire.HeaderLen:h.Size()]
 	withoutName := string(body) == "S\x00"
 	if s.sql != nil && len(body) > 1 && body[0] == 'S' {
-		s.provideName(p, body[1:len(body)-1])
+		s.provideName(p, body[1:len(body)-1], true)
 	}
 	if h.Type == wire.Close {
 		if withoutName {
 			s.unnamed.replaced()
-		} else if len(body) > 1 && body[0] == 'S' && s.sql != nil {
-			s.closedSQL(body[1 : len(body)-1])
 		}
-		return s.apply(p, h, s.exchange.closeTarget(body), nil)
+		v := s.exchange.closeTarget(body)
+		if v == forward && s.sql != nil && len(body) > 1 && body[0] == 'S' {
+			s.exchange.attach(s.closing(body[1 : len(body)-1]))
+		}
+		return s.apply(p, h, v, nil)
 	}
 	if withoutName {
 		s.ensureUnnamed(p)
@@ -401,6 +411,8 @@ func (s *session) withoutServer(p *splice, h wire.Header) (done, more bool) {
 	case s.skipping:
 	case h.Type == wire.Flush, h.Type == wire.CopyData, h.Type == wire.CopyDone, h.Type == wire.CopyFail:
 		// Outside COPY a server ignores these, too.
+	case s.aborted:
+		return s.whileAborted(p, h)
 	case h.Type == wire.Close && s.purpose == purposeTranslating:
 		return s.forgetStatement(p, h)
 	case h.Type == wire.Query:
@@ -439,6 +451,7 @@ func (s *session) fail(r wire.Report) {
 	s.client.Send(wire.AppendError(nil, r))
 	s.proxy.counters.refused(r.Code)
 	s.failing = true
+	s.aborted = s.deferred != nil
 	s.become(stateIdle)
 	s.client.Resume()
 }

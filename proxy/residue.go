@@ -55,7 +55,7 @@ func (r *residue) may(e *state.Effect, m state.Holdings, excerpt func() string) 
 	switch {
 	case m&state.HoldsParameters == 0:
 	case e.Kind == state.KindSet, e.Kind == state.KindReset:
-		r.touch(e)
+		r.touch(e, excerpt)
 	default:
 		r.all = true
 	}
@@ -70,11 +70,13 @@ func (r *residue) may(e *state.Effect, m state.Holdings, excerpt func() string) 
 }
 
 // touch notes that a parameter may have changed.
-func (r *residue) touch(e *state.Effect) {
+func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	name := string(e.Name)
 	switch {
 	case name == "" || !state.Nameable(name):
+		// It may be a custom one, and servers don't list those.
 		r.all = true
+		r.pin(state.HoldsParameters, excerpt)
 	case !r.touched(name):
 		if len(r.names) == state.MaxParams {
 			r.all = true
@@ -102,11 +104,12 @@ func (r *residue) touched(name string) bool {
 func (r *residue) did(e *state.Effect) {
 	switch e.Kind {
 	case state.KindDiscardAll:
-		r.unpin(state.HoldsSequences | state.HoldsUnknown)
+		r.unpin(state.HoldsSequences | state.HoldsUnknown | state.HoldsParameters)
 		r.reset, r.all = true, true
 	case state.KindDiscardSequences:
 		r.unpin(state.HoldsSequences)
 	case state.KindResetAll:
+		r.unpin(state.HoldsParameters)
 		r.reset = true
 	}
 }

@@ -79,6 +79,7 @@ type session struct {
 	entered    bool // in the worker's list
 	admitted   bool // counted towards max_client_conn
 	noticed    bool // query_wait_notify was sent
+	aborted    bool // the transaction whose BEGIN is deferred has failed
 	unlooked   bool // the server has worked for it and not been looked into
 	leaving    bool // to be sent away after the transaction
 	canceling  bool // a cancel request came while the server was on its way

@@ -84,7 +84,7 @@ func (s *session) ask(r *residue) bool {
 	s.server.conn.Send(out)
 	s.w.toServer = reuse(out)
 	s.route.count(s.w).audits.Add(1)
-	if len(r.restore) > 0 {
+	if len(r.restore) > 0 || r.reset && s.startup.Len() > 0 {
 		r.waiting = true // what comes next mustn't run with the server's default
 		s.client.Pause()
 	}
@@ -93,8 +93,12 @@ func (s *session) ask(r *residue) bool {
 
 // noteFinding takes a row of the answer to ask.
 func (s *session) noteFinding(body []byte) {
-	if r := s.residue; r == nil || r.findings == nil || body == nil || !r.findings.Row(body) {
-		s.exchange.doubt = true // it was asked for something else
+	r := s.residue
+	switch {
+	case r == nil || r.findings == nil:
+	case body == nil || !r.findings.Row(body): // more than can be remembered, or not what was asked for
+		r.attempts = maxAudits
+		s.auditFailed(wire.Report{Message: "an answer of impossible length or content"})
 	}
 }
 
@@ -251,8 +255,11 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 		return true
 	case state.KindDeallocate:
 		s.deallocated(e.Name)
-	case state.KindDeallocateAll, state.KindDiscardAll:
+	case state.KindDeallocateAll:
 		s.deallocated(nil)
+	case state.KindDiscardAll: // a transaction of its own always
+		s.deallocated(nil)
+		s.setParams(s.overlay(s.server.base, s.startup))
 	case state.KindExecute:
 		one, _ := s.sql.find(e.Name)
 		return one.makes == 0 && s.named[string(significant(e.Name))] == nil
@@ -271,21 +278,24 @@ func (s *session) suspected(d *deeds) {
 		return
 	}
 	for i := range d.effects {
-		if e := &d.effects[i]; !s.replayable(d, e) {
+		if e := &d.effects[i]; d.apart || !s.replayable(d, e) {
 			s.may(d, e)
 		}
 	}
 }
 
-// syntaxError is the SQLSTATE of a text that the server couldn't read: it reads
-// all of it before it does anything. In a function the same code may mean
-// something else.
-const syntaxError = "42601"
+// A text that the server can't read is refused with this SQLSTATE from this
+// function of its source: it reads all of it before it does anything. Other
+// functions use the same code for what they are given when they run.
+const (
+	syntaxError = "42601"
+	textReader  = "scanner_yyerror"
+)
 
 // failed: a statement among deeds has ended with an error. Some effects stay.
 func (s *session) failed(d *deeds, report *wire.Report) {
 	switch {
-	case report.Code == syntaxError && report.Where == "":
+	case report.Code == syntaxError && report.Routine == textReader:
 		return // nothing of it was executed
 	case d.large:
 		s.executed(d, false, nil)
@@ -293,7 +303,7 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 	}
 	for i := range d.effects {
 		e := &d.effects[i]
-		if e.Statement >= d.completed && e.Lasts() && e.Kind != state.KindPrepare {
+		if e.Statement >= d.completed && e.Lasts() {
 			s.may(d, e)
 		}
 	}
@@ -336,9 +346,6 @@ func (s *session) executes(e *state.Effect) state.Holdings {
 func (s *session) applied(e *state.Effect) bool {
 	srv := s.server
 	switch e.Kind {
-	case state.KindDiscardAll:
-		s.setParams(s.overlay(srv.base, s.startup))
-		return false // there is more to it
 	case state.KindSet, state.KindReset:
 	default:
 		return false

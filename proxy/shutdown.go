@@ -321,7 +321,7 @@ func (s *session) sendAway() {
 	switch s.state {
 	case stateConsole, stateLogin:
 	case stateActive:
-		if s.private && s.exchange.idle() {
+		if s.exchange.idle() { // it has a server of its own, or keeps one
 			s.reject(shuttingDown())
 			return
 		}

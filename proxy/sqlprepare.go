@@ -49,7 +49,7 @@ func (l *sqlStatements) find(name []byte) (sqlStatement, bool) {
 // the encoding of each.
 func (s *session) replayable(d *deeds, e *state.Effect) bool {
 	return e.Kind == state.KindPrepare && e.Exact && plainASCII(e.Name) && len(e.Name) > 0 &&
-		len(e.Value)+len(e.Types) <= maxSQLStatement && d.dialect == (state.Dialect{Encoding: d.dialect.Encoding}) &&
+		len(e.Value)+len(e.Types) <= maxSQLStatement && plainASCII(e.Value) && bytes.IndexByte(e.Value, '\\') < 0 &&
 		(s.sql == nil || len(s.sql.texts) < int(s.proxy.translation.maxNames.Load()))
 }
 
@@ -106,7 +106,7 @@ func (s *session) prepared(e *state.Effect, makes state.Holdings) {
 // deallocated notes that a DEALLOCATE has been executed; without a name, of all.
 func (s *session) deallocated(name []byte) {
 	if name == nil {
-		s.sql = nil
+		s.sql, s.named = nil, nil
 		s.server.sqlNames = nil
 		return
 	}
@@ -157,7 +157,7 @@ func (s *session) provide(p *splice, d *deeds) {
 	for i := range d.effects {
 		switch e := &d.effects[i]; e.Kind {
 		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
-			s.provideName(p, e.Name)
+			s.provideName(p, e.Name, e.Kind == state.KindExecute)
 		case state.KindSequenceRead:
 			s.hideSequences(p)
 		}
@@ -165,28 +165,50 @@ func (s *session) provide(p *splice, d *deeds) {
 }
 
 // provideName sees to it that the server has the client's statement called
-// name, if there is one. In the midst of a batch that isn't possible.
-func (s *session) provideName(p *splice, name []byte) {
+// name, if there is one, and nothing by that name if there is none. In the midst
+// of a batch that isn't possible. runs: it is going to be executed.
+func (s *session) provideName(p *splice, name []byte, runs bool) {
 	x := &s.exchange
 	if x.batch || x.skipping || x.full() || x.copyIn || x.status == wire.TxFailed || !plainASCII(name) {
 		return
 	}
 	key := string(significant(name))
-	if _, has := s.server.sqlNames[key]; has {
+	_, has := s.server.sqlNames[key]
+	one, known := s.sql.find(name)
+	if known && has {
 		return
 	}
-	one, known := s.sql.find(name)
 	if !known {
-		if _, known = s.names.names.Lookup(name); !known {
+		of, protocols := s.names.names.Lookup(name)
+		switch {
+		case !protocols && has, protocols && has && runs:
+			s.unprovide(p, key) // it was there for its name alone
+		}
+		if !protocols || has && !runs {
 			return
 		}
-		// It is one of the protocol's; here it stands for its name alone.
-		one.text = string(appendPrepare(nil, []byte(key), nil, []byte("SELECT 1")))
+		text, typed := of.Statement.SQL()
+		switch {
+		case !runs:
+			// It is one of the protocol's; here it stands for its name alone.
+			text = "SELECT 1"
+		case typed:
+			return // better none than another
+		}
+		one.text = string(appendPrepare(nil, []byte(key), nil, []byte(text)))
 	}
 	s.server.hasSQL(s.ownSQL(), key)
 	s.unnamed.here = false // a Query drops it
 	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: key})
 	p.out = wire.AppendQuery(p.insert(), one.text)
+}
+
+// unprovide takes back what was provided by the name.
+func (s *session) unprovide(p *splice, name string) {
+	delete(s.server.sqlNames, name)
+	s.unnamed.here = false
+	s.exchange.ask(errandDeallocate)
+	p.out = wire.AppendQuery(p.insert(), "DEALLOCATE "+string(appendQuoted(nil, []byte(name))))
 }
 
 // hideSequences sees to it that currval and lastval don't answer with what
@@ -197,6 +219,7 @@ func (s *session) hideSequences(p *splice) {
 	if x.status != wire.TxIdle || !x.errandsOnly() || s.residue != nil && s.residue.pins&state.HoldsSequences != 0 {
 		return
 	}
+	s.unnamed.here = false
 	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare})
 	p.out = wire.AppendQuery(p.insert(), "DISCARD SEQUENCES")
 }
@@ -205,8 +228,20 @@ func (s *session) hideSequences(p *splice) {
 // when the client's message names it.
 func (s *session) notProvided(name string) { delete(s.server.sqlNames, name) }
 
-// closedSQL notes that a statement was closed by the protocol. Closing never
-// fails.
-func (s *session) closedSQL(name []byte) {
-	s.dropSQL(string(significant(name)))
+// closing is what a Close of a statement prepared by SQL does when the server
+// gets to it.
+func (s *session) closing(name []byte) *deeds {
+	if _, bySQL := s.sql.find(name); !bySQL {
+		return nil
+	}
+	return &deeds{effects: []state.Effect{{Kind: state.KindDeallocate, Exact: true, Name: bytes.Clone(name)}}}
+}
+
+// executing is what a statement prepared by SQL leaves behind that is bound by
+// the protocol.
+func (s *session) executing(name []byte) *deeds {
+	if one, bySQL := s.sql.find(name); !bySQL || one.makes == 0 {
+		return nil
+	}
+	return &deeds{effects: []state.Effect{{Kind: state.KindExecute, Exact: true, Name: bytes.Clone(name)}}}
 }

@@ -112,6 +112,13 @@ func varies(rest []byte) bool {
 	return false
 }
 
+// SQL returns the query's text, and whether it was given types for its
+// parameters, which no PREPARE can be written with.
+func (s *Statement) SQL() (text string, typed bool) {
+	text, types, _ := strings.Cut(s.rest, "\x00")
+	return text, len(types) > 2 && strings.Trim(types[2:], "\x00") != ""
+}
+
 // AppendParse appends a whole Parse message that prepares the statement under
 // its server-side name.
 func (s *Statement) AppendParse(dst []byte) []byte {
