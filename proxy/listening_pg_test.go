@@ -165,7 +165,10 @@ func TestListenAndUnlistenAreTransactional(t *testing.T) {
 			k.run("listen a; listen b", "listen fence")
 			p.multiplexed()
 			k.run(tt.do...)
-			if !strings.Contains(tt.name, "block") { // which pins
+			switch {
+			case tt.name == "hidden in a block": // which pins
+				eventually(t, "the server to listen no more", func() bool { return unlistenedServers(t) == 1 })
+			case !strings.Contains(tt.name, "block"):
 				p.multiplexed()
 			}
 			for _, channel := range []string{"a", "b", "c", "d"} {
@@ -183,6 +186,12 @@ func TestListenAndUnlistenAreTransactional(t *testing.T) {
 			p.multiplexed()
 		})
 	}
+}
+
+// unlistenedServers is how many servers were last asked to listen no more.
+func unlistenedServers(t *testing.T) int {
+	t.Helper()
+	return count(t, postgres, "select count(*) from pg_stat_activity where query = 'UNLISTEN *' and state = 'idle'")
 }
 
 // All of it in one go, without waiting for an answer.
@@ -293,6 +302,7 @@ func TestUnlistenBehindTheAudit(t *testing.T) {
 		for range 3 {
 			k.until("Z")
 		}
+		p.multiplexed()
 		sender.run("notify news, 'one'")
 		if got := k.everything(); got != "news:one" {
 			t.Fatalf("round %d: listening, heard %q", i, got)
