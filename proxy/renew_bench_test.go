@@ -10,12 +10,12 @@ import (
 // Sync of a statement that is there, as libpq sends them, with their answers.
 func BenchmarkBoundBatch(b *testing.B) {
 	r := newRig(100)
-	out, _ := r.rigClient(wire.Parse, "P0_1", "select")
+	r.rigClient(wire.Parse, "P0_1", "select")
 	r.rigClient(wire.Sync, "", "")
 	r.server(wire.ParseComplete, nil)
 	ready := []byte{wire.TxIdle}
 	r.server(wire.ReadyForQuery, ready)
-	out = make([]byte, 0, 1024)
+	out := make([]byte, 0, 1024)
 	name, portal, body, row, tag := []byte("P0_1"), []byte{}, []byte("P\x00"), []byte("\x00\x01x\x00aaaabbccccddeeeeff"), []byte("SELECT 1\x00")
 	x := &r.exchange
 	b.ReportAllocs()

@@ -328,8 +328,8 @@ func TestTellingCostsOneQuestionPerServer(t *testing.T) {
 		if got := a.query("select count(*) from pg_prepared_statements where statement like '%changing where%'"); got != "1" {
 			t.Errorf("the server has it %s times", got)
 		}
-		if got := a.query("select generic_plans + custom_plans from pg_prepared_statements where statement like '%changing where%'"); got < "5" {
-			t.Errorf("it was planned %s times since it was prepared: it is prepared over and over", got)
+		if got := a.query("select generic_plans + custom_plans >= 5 from pg_prepared_statements where statement like '%changing where%'"); got != "t" {
+			t.Error("it is prepared over and over")
 		}
 	})
 }
