@@ -35,6 +35,17 @@ type deeds struct {
 	completed int
 }
 
+// of are the deeds of a portal. One with a name may be executed after others
+// have been bound.
+func (d *deeds) of(portal []byte) *deeds {
+	if d == nil || len(portal) == 0 || d.apart {
+		return d
+	}
+	apart := *d
+	apart.apart = true
+	return &apart
+}
+
 // maxDeedText is how much of a text is kept for excerpts, in bytes.
 const maxDeedText = 4 << 10
 

@@ -305,7 +305,7 @@ func (s *session) collect(b []byte) (used int) {
 // clientBind: of a Bind only the names are read.
 func (s *session) clientBind(p *splice, h wire.Header) bool {
 	s.route.count(s.w).binds.Add(1)
-	if s.exchange.statements == nil && s.named == nil && s.unnamed.deeds == nil {
+	if s.exchange.statements == nil && s.named == nil && s.sql == nil && s.unnamed.deeds == nil {
 		return s.apply(p, h, s.exchange.client(wire.Bind), nil)
 	}
 	rest := p.rest()
@@ -323,7 +323,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		if s.exchange.statements != nil {
 			s.ensureUnnamed(p)
 		}
-		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds), nil)
+		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds.of(portal)), nil)
 	}
 	if s.sql != nil {
 		s.provideName(p, name, true)
@@ -337,11 +337,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 	if d == nil && s.sql != nil {
 		d = s.executing(name)
 	}
-	if d != nil && len(portal) > 0 && !d.apart {
-		apart := *d // it may be executed after others have been bound
-		apart.apart, d = true, &apart
-	}
-	s.bind(v, d)
+	s.bind(v, d.of(portal))
 	if v != replace || !follow {
 		return s.apply(p, h, v, out)
 	}

@@ -234,7 +234,7 @@ func (s *session) closing(name []byte) *deeds {
 	if _, bySQL := s.sql.find(name); !bySQL {
 		return nil
 	}
-	return &deeds{effects: []state.Effect{{Kind: state.KindDeallocate, Exact: true, Name: bytes.Clone(name)}}}
+	return &deeds{leaves: true, effects: []state.Effect{{Kind: state.KindDeallocate, Exact: true, Name: bytes.Clone(name)}}}
 }
 
 // executing is what a statement prepared by SQL leaves behind that is bound by
@@ -243,5 +243,5 @@ func (s *session) executing(name []byte) *deeds {
 	if one, bySQL := s.sql.find(name); !bySQL || one.makes == 0 {
 		return nil
 	}
-	return &deeds{effects: []state.Effect{{Kind: state.KindExecute, Exact: true, Name: bytes.Clone(name)}}}
+	return &deeds{leaves: true, effects: []state.Effect{{Kind: state.KindExecute, Exact: true, Name: bytes.Clone(name)}}}
 }

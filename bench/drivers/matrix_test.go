@@ -24,7 +24,7 @@ What works through carpool in transaction mode. The tables on this page are writ
 Each driver goes through the same steps with its default settings, once with a Postgres of its own and once through ` + "`carpool serve`" + `
 in transaction mode: two server connections, and six other clients that change parameters, prepare statements, listen, make
 temporary tables and take advisory locks meanwhile. *yes*: it comes to the same answer both times, without trying more often.
-*-*: the driver has no means of its own for it. *not yet*: whether it works depends on which server comes next.
+*-*: the driver has no means of its own for it.
 
 ` + begin + end
 
@@ -85,8 +85,6 @@ func (m *matrix) cell(d driver, s step) string {
 	switch {
 	case !d.has(s.name):
 		return "-"
-	case s.unsettled:
-		return "not yet"
 	case m.passed[d.name][s.name]:
 		return "yes"
 	default:

@@ -12,9 +12,6 @@ type step struct {
 	name string
 	what string // in the words of docs/compatibility.md
 	want string // JSON, the same for every driver
-	// unsettled: it only works through carpool when the driver is lucky with the servers it gets. Then only the direct
-	// connection is held to it.
-	unsettled bool
 }
 
 // steps are in the order in which they are done. Each is done with connections of its own, and every query that the text
@@ -22,44 +19,44 @@ type step struct {
 var steps = []step{
 	{
 		"connect", "start-up parameters: `application_name`, and `statement_timeout` and `search_path` as options",
-		`[["shelf", "31s", "one"]]`, false,
+		`[["shelf", "31s", "one"]]`,
 	},
-	{"simple", "queries without parameters", `[1, 2, 3]`, false},
-	{"parameters", "the same query with parameters, 20 times, so that it is prepared", `[420, "book 20"]`, false},
-	{"large", "parameters and results of 2 kB and 200 kB", large(), false},
+	{"simple", "queries without parameters", `[1, 2, 3]`},
+	{"parameters", "the same query with parameters, 20 times, so that it is prepared", `[420, "book 20"]`},
+	{"large", "parameters and results of 2 kB and 200 kB", large()},
 	{
 		"types", "NULL, array, JSON, bytea, timestamptz and numeric, both ways",
-		`[[null, [1, 2, 3], {"a": [1, null, "é"]}, "0001ff5c", 1700000000, "naïve", "12.50"]]`, false,
+		`[[null, [1, 2, 3], {"a": [1, null, "é"]}, "0001ff5c", 1700000000, "naïve", "12.50"]]`,
 	},
-	{"concurrent", "four workers at once on the driver's own pool, each with its own `application_name`", `[20, 20, 20, 20]`, false},
-	{"batch", "the driver's way to send many rows", `[50, 1275]`, false},
-	{"transaction", "COMMIT, ROLLBACK, SAVEPOINT", `["kept", "before", "after"]`, false},
+	{"concurrent", "four workers at once on the driver's own pool, each with its own `application_name`", `[20, 20, 20, 20]`},
+	{"batch", "the driver's way to send many rows", `[50, 1275]`},
+	{"transaction", "COMMIT, ROLLBACK, SAVEPOINT", `["kept", "before", "after"]`},
 	{
 		"set", "SET of `search_path`, time zone, `statement_timeout`, `application_name`, and a prepared query before and after it",
-		`[["public"], [["two", "Asia/Kolkata", "41s", "reader", "two"]]]`, false,
+		`[["public"], [["two", "Asia/Kolkata", "41s", "reader", "two"]]]`,
 	},
-	{"set in a transaction", "SET that is rolled back, that is committed, and behind a savepoint", `["0", "52s", "53s"]`, false},
-	{"set local", "SET LOCAL, and set_config()", `["61s", "0", "Asia/Tokyo"]`, false},
-	{"reset", "RESET and RESET ALL, to what the start-up packet said", `["two", "one", "31s"]`, false},
-	{"role", "SET ROLE, RESET ROLE", `["reader", "app"]`, false},
-	{"prepare", "PREPARE, EXECUTE and DEALLOCATE in SQL", `[12, 12, 12, "26000"]`, false},
-	{"temporary table", "a temporary table over several transactions, that nobody else sees", `[10, null, null]`, false},
-	{"advisory lock", "a session's advisory lock over several transactions", `[false, false, false, true, true, true]`, false},
-	{"cursor", "a server-side cursor, by the driver's means where it has some", `[1000, 500500]`, false},
-	{"held cursor", "a cursor WITH HOLD, read in several transactions", `[[100, 100, 100], 45150]`, false},
-	{"copy in", "COPY FROM STDIN", `[500, 125250]`, false},
-	{"copy out", "COPY TO STDOUT", `[300, 45150]`, false},
-	{"listen", "LISTEN, NOTIFY and UNLISTEN", `["own", "other 1", "other 2"]`, false},
-	{"error", "going on after an error, also in a transaction", `["22012", "23505", "25P02", 7]`, false},
-	{"cancel", "cancelling a query by the driver's means", `["57014", 1]`, false},
+	{"set in a transaction", "SET that is rolled back, that is committed, and behind a savepoint", `["0", "52s", "53s"]`},
+	{"set local", "SET LOCAL, and set_config()", `["61s", "0", "Asia/Tokyo"]`},
+	{"reset", "RESET and RESET ALL, to what the start-up packet said", `["two", "one", "31s"]`},
+	{"role", "SET ROLE, RESET ROLE", `["reader", "app"]`},
+	{"prepare", "PREPARE, EXECUTE and DEALLOCATE in SQL", `[12, 12, 12, "26000"]`},
+	{"temporary table", "a temporary table over several transactions, that nobody else sees", `[10, null, null]`},
+	{"advisory lock", "a session's advisory lock over several transactions", `[false, false, false, true, true, true]`},
+	{"cursor", "a server-side cursor, by the driver's means where it has some", `[1000, 500500]`},
+	{"held cursor", "a cursor WITH HOLD, read in several transactions", `[[100, 100, 100], 45150]`},
+	{"copy in", "COPY FROM STDIN", `[500, 125250]`},
+	{"copy out", "COPY TO STDOUT", `[300, 45150]`},
+	{"listen", "LISTEN, NOTIFY and UNLISTEN", `["own", "other 1", "other 2"]`},
+	{"error", "going on after an error, also in a transaction", `["22012", "23505", "25P02", 7]`},
+	{"cancel", "cancelling a query by the driver's means", `["57014", 1]`},
 	{
 		"changed table", "ALTER TABLE between two runs of a prepared query",
-		`[["id", "title"], ["id", "title", "colour"]]`, true,
+		`[["id", "title"], ["id", "title", "colour"]]`,
 	},
-	{"close", "leaving in a transaction, and with an advisory lock", `[0, true]`, false},
-	{"migrate", "two migrations under a session's advisory lock", `["0001_first", "0002_second", "second"]`, false},
-	{"migrate at once", "the same from two processes at once", `["0001_first", "0002_second", 1]`, false},
-	{"migrate back", "and back again", `[null]`, false},
+	{"close", "leaving in a transaction, and with an advisory lock", `[0, true]`},
+	{"migrate", "two migrations under a session's advisory lock", `["0001_first", "0002_second", "second"]`},
+	{"migrate at once", "the same from two processes at once", `["0001_first", "0002_second", 1]`},
+	{"migrate back", "and back again", `[null]`},
 }
 
 // migration are the steps of those that migrate, and of nobody else.
