@@ -325,9 +325,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		}
 		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds.of(portal)), nil)
 	}
-	if s.sql != nil {
-		s.provideName(p, name, true)
-	}
+	s.provideBound(p, name)
 	s.provide(p, s.named[string(significant(name))])
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
@@ -363,8 +361,8 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	}
 	body := rest[wire.HeaderLen:h.Size()]
 	withoutName := string(body) == "S\x00"
-	if s.sql != nil && len(body) > 1 && body[0] == 'S' {
-		s.provideName(p, body[1:len(body)-1], true)
+	if len(body) > 1 && body[0] == 'S' {
+		s.provideBound(p, body[1:len(body)-1])
 	}
 	if h.Type == wire.Close {
 		if withoutName {

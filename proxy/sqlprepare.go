@@ -203,6 +203,14 @@ func (s *session) provideName(p *splice, name []byte, runs bool) {
 	p.out = wire.AppendQuery(p.insert(), one.text)
 }
 
+// provideBound is provideName for a message of the protocol that names a
+// statement prepared by SQL.
+func (s *session) provideBound(p *splice, name []byte) {
+	if _, bySQL := s.sql.find(name); bySQL {
+		s.provideName(p, name, true)
+	}
+}
+
 // unprovide takes back what was provided by the name.
 func (s *session) unprovide(p *splice, name string) {
 	delete(s.server.sqlNames, name)
