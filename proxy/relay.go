@@ -299,7 +299,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds), nil)
 	}
 	if s.sql != nil {
-		s.provideName(p, name)
+		s.provideName(p, name, true)
 	}
 	s.provide(p, s.named[string(significant(name))])
 	out, v, follow := s.exchange.bind(p.insert(), portal, name, namesLen, h.Body)
@@ -331,7 +331,7 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	body := rest[wire.HeaderLen:h.Size()]
 	withoutName := string(body) == "S\x00"
 	if s.sql != nil && len(body) > 1 && body[0] == 'S' {
-		s.provideName(p, body[1:len(body)-1])
+		s.provideName(p, body[1:len(body)-1], true)
 	}
 	if h.Type == wire.Close {
 		if withoutName {

@@ -157,6 +157,7 @@ func (p *Proxy) spawnDrain(handOver bool) {
 			case <-loginsDue:
 				loginsDue = nil
 				p.closeDoor()
+				p.eachSession((*session).endLogin)
 			case <-half:
 				p.askToLeave()
 			case <-end:
@@ -328,6 +329,13 @@ func (s *session) sendAway() {
 		s.leaving = true
 	case stateIdle, stateWaiting, stateWelcome, stateMigrating, stateChecking, statePriming:
 		s.reject(shuttingDown())
+	}
+}
+
+// endLogin turns away a client that hasn't come through its login by now.
+func (s *session) endLogin() {
+	if s.state == stateLogin {
+		s.throwOut()
 	}
 }
 

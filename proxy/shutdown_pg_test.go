@@ -195,6 +195,23 @@ func TestShutdownTellsWhoIsLoggingIn(t *testing.T) {
 	}
 }
 
+// A login that has begun and doesn't go on doesn't keep the proxy from ending.
+func TestShutdownDoesNotWaitForAStalledLogin(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\nauth_type = scram-sha-256")
+	stalled := p.knock()
+	stalled.send(startupPacket("app", "app"))
+	stalled.until(wire.Authentication) // and says no more
+	p.Shutdown(WaitForClients)
+	if r := stalled.refusal(); r.Code != "57P03" {
+		t.Errorf("%+v, want 57P03", r)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(talkerPatience):
+		t.Error("it waits")
+	}
+}
+
 // isTold expects that what the client has asked for is answered with 57P01, in
 // whole, and that the connection ends then.
 func (c *wireClient) isTold(who string) {

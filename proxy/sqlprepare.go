@@ -157,7 +157,7 @@ func (s *session) provide(p *splice, d *deeds) {
 	for i := range d.effects {
 		switch e := &d.effects[i]; e.Kind {
 		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
-			s.provideName(p, e.Name)
+			s.provideName(p, e.Name, e.Kind == state.KindExecute)
 		case state.KindSequenceRead:
 			s.hideSequences(p)
 		}
@@ -165,8 +165,9 @@ func (s *session) provide(p *splice, d *deeds) {
 }
 
 // provideName sees to it that the server has the client's statement called
-// name, if there is one. In the midst of a batch that isn't possible.
-func (s *session) provideName(p *splice, name []byte) {
+// name, if there is one. In the midst of a batch that isn't possible. runs: it is
+// going to be executed.
+func (s *session) provideName(p *splice, name []byte, runs bool) {
 	x := &s.exchange
 	if x.batch || x.skipping || x.full() || x.copyIn || x.status == wire.TxFailed || !plainASCII(name) {
 		return
@@ -177,8 +178,8 @@ func (s *session) provideName(p *splice, name []byte) {
 	}
 	one, known := s.sql.find(name)
 	if !known {
-		if _, known = s.names.names.Lookup(name); !known {
-			return
+		if _, known = s.names.names.Lookup(name); !known || runs {
+			return // better none than another
 		}
 		// It is one of the protocol's; here it stands for its name alone.
 		one.text = string(appendPrepare(nil, []byte(key), nil, []byte("SELECT 1")))
