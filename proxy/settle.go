@@ -256,15 +256,18 @@ func (s *session) suspected(d *deeds) {
 	}
 }
 
-// syntaxError is the SQLSTATE of a text that the server couldn't read: it reads
-// all of it before it does anything. In a function the same code may mean
-// something else.
-const syntaxError = "42601"
+// A text that the server can't read is refused with this SQLSTATE from this
+// function of its source: it reads all of it before it does anything. Other
+// functions use the same code for what they are given when they run.
+const (
+	syntaxError = "42601"
+	textReader  = "scanner_yyerror"
+)
 
 // failed: a statement among deeds has ended with an error. Some effects stay.
 func (s *session) failed(d *deeds, report *wire.Report) {
 	switch {
-	case report.Code == syntaxError && report.Where == "":
+	case report.Code == syntaxError && report.Routine == textReader:
 		return // nothing of it was executed
 	case d.large:
 		s.executed(d, false)
