@@ -53,6 +53,9 @@ const maxDeedText = 4 << 10
 // loop up to two nanoseconds a byte. What is longer may do anything.
 const maxRead = 512 << 10
 
+// readable is the longest message that is collected to be read.
+func (s *session) readable() int { return min(maxRead, s.proxy.Config().MaxParseSize) }
+
 // readText is read for texts of any length.
 func (s *session) readText(text []byte, prepared bool) (d *deeds, refused string) {
 	if len(text) > maxRead {
@@ -169,7 +172,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 			}
 		case h.Size() <= maxInPlace:
 			return false
-		case h.Body <= maxRead:
+		case h.Body <= s.readable():
 			return s.beginCollecting(p, h)
 		default:
 			d = tooLarge()

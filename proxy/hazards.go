@@ -48,8 +48,8 @@ type hazards struct {
 	counts map[hazardKey]*Hazard
 }
 
-// maxHazards bounds the hazards that are told apart; what comes beyond it is
-// counted under an application without a name.
+// maxHazards bounds the hazards that are told apart by application; beyond it
+// they are counted by kind, database and user alone.
 const maxHazards = 1000
 
 // found notes kinds of state that a session has left behind, or may have.

@@ -6,9 +6,9 @@ import (
 )
 
 // The path of bytes from the client to its server. exchange decides on every
-// header; bodies are passed on as they come, however long they are. Only Parse,
-// Bind, Describe and Close are looked into, where statement names are
-// translated.
+// header; bodies are passed on as they come, however long they are. Parse,
+// Bind, Describe and Close are looked into where statement names are translated,
+// and the texts of Query and Parse are read for what they leave behind.
 
 const (
 	// maxNames is how many bytes of a Bind may be names, and the longest
@@ -266,7 +266,8 @@ func (s *session) countParse(v verdict) {
 	}
 }
 
-// beginCollecting starts to gather a Parse that doesn't fit the loop's buffer.
+// beginCollecting starts to gather a Parse or Query that doesn't fit the loop's
+// buffer.
 func (s *session) beginCollecting(p *splice, h wire.Header) bool {
 	if limit := s.proxy.Config().MaxParseSize; h.Body > limit {
 		s.reject(messageTooLong("max_parse_size", limit))

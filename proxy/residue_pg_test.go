@@ -242,6 +242,31 @@ func TestWhatDoesNotPin(t *testing.T) {
 	}
 }
 
+// The code of a syntax error doesn't mean that nothing was done.
+func TestALockTakenBeforeASyntaxErrorOfAFunction(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
+	a, b := talk(t, p.address()), talk(t, p.address())
+	a.run("select pg_advisory_lock(901), to_tsquery('foo bar'||g) from generate_series(1, 1) g")
+	for range 4 {
+		if got := b.query("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"); got != "0" {
+			t.Errorf("another client holds %s locks", got)
+		}
+	}
+}
+
+// A Query longer than max_parse_size isn't collected, and so isn't refused.
+func TestAQueryBeyondMaxParseSize(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\nmax_parse_size = 65536")
+	text := "select length('" + strings.Repeat("x", 100_000) + "')"
+	k := talk(t, p.address())
+	if got := k.query(text); got != "100000" {
+		t.Error(got)
+	}
+	if got := values(k.ask(parse("", text), bind("", ""), execute("", 0), syncNow)); strings.Join(got, "") != "100000" {
+		t.Errorf("extended: %q", got)
+	}
+}
+
 // Whatever a client has left, and however it leaves, the next one finds nothing.
 func TestWhatIsLeftIsCleaned(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")

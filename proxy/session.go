@@ -64,7 +64,7 @@ type session struct {
 	queryStart  time.Duration // when the server began to work for the client
 	xactStart   time.Duration // when the transaction began
 	body        int           // bytes of the client's message that are still to come
-	collected   []byte        // a Parse message too large for the loop's buffer
+	collected   []byte        // a Parse or Query too large for the loop's buffer
 	refusedBy   *wire.Report  // what the server said to the client's parameters
 	farewellEnd time.Duration
 

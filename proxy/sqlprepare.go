@@ -46,7 +46,7 @@ func (l *sqlStatements) find(name []byte) (sqlStatement, bool) {
 
 // replayable reports whether what an SQL PREPARE prepares can be prepared again
 // elsewhere with the same meaning, and dropped by whoever comes next, whatever
-// the encoding of each.
+// the encoding of each and whatever backslashes mean there.
 func (s *session) replayable(d *deeds, e *state.Effect) bool {
 	return e.Kind == state.KindPrepare && e.Exact && plainASCII(e.Name) && len(e.Name) > 0 &&
 		len(e.Value)+len(e.Types) <= maxSQLStatement && plainASCII(e.Value) && bytes.IndexByte(e.Value, '\\') < 0 &&

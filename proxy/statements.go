@@ -23,7 +23,7 @@ type statements struct {
 type translation struct {
 	catalog *prepared.Catalog
 	// reserved begins every server-side name. A client that uses such a name
-	// of its own accord must not reach anybody's statement.
+	// in the protocol of its own accord must not reach anybody's statement.
 	reserved string
 	// maxNames is how many statements one client may keep.
 	maxNames atomic.Int64

@@ -50,7 +50,7 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 	}
 	var d *deeds
 	if s.reads() {
-		if !whole && h.Body <= maxRead {
+		if !whole && h.Body <= s.readable() {
 			return s.beginCollecting(p, h)
 		}
 		var refused string

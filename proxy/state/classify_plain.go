@@ -95,15 +95,10 @@ func (s *plainScan) scan(p int) (int, bool) {
 			}
 			p += next + 2
 		case doubleQuote:
-			next := bytes.IndexByte(text[p+1:], '"')
-			if next < 0 || text[p-1] == '&' {
+			if !s.quotedName(p) {
 				return 0, false
 			}
-			s.wordStart, s.wordEnd, s.opened = p+1, p+1+next, false
-			if s.update && s.wordEnd-s.wordStart == len(settingsView) {
-				return 0, false
-			}
-			p += next + 2
+			p = s.wordEnd + 1
 			continue
 		case dollar:
 			if p+1 >= len(text) || classes[text[p+1]] != digit {
@@ -147,6 +142,17 @@ func (s *plainScan) scan(p int) (int, bool) {
 		s.wordEnd, s.opened = 0, false
 	}
 	return p, true
+}
+
+// quotedName takes notice of a name in double quotes, which begin at p; false
+// if it may have a meaning here.
+func (s *plainScan) quotedName(p int) bool {
+	next := bytes.IndexByte(s.text[p+1:], '"')
+	if next < 0 || s.text[p-1] == '&' {
+		return false
+	}
+	s.wordStart, s.wordEnd, s.opened = p+1, p+1+next, false
+	return !s.update || s.wordEnd-s.wordStart != len(settingsView)
 }
 
 // word takes notice of a word; false if it may have a meaning here.

@@ -8,7 +8,6 @@ type Report struct {
 	Message  string
 	Detail   string
 	Hint     string
-	Where    string // what a server was doing: the function it was in
 	Routine  string // of the server's source that reports; never translated
 }
 
@@ -79,8 +78,6 @@ func ParseReport(body []byte) Report {
 			r.Detail = string(s)
 		case 'H':
 			r.Hint = string(s)
-		case 'W':
-			r.Where = string(s)
 		case 'R':
 			r.Routine = string(s)
 		}
