@@ -84,11 +84,13 @@ func (l *lane) makeDatabase() {
 	if err := postgres.Exec(context.Background(), "postgres", "create database "+l.database); err != nil {
 		l.t.Fatal(err)
 	}
-	for _, a := range l.direct().ask(simple(inDatabase)) {
+	k := l.direct()
+	for _, a := range k.ask(simple(inDatabase)) {
 		if a.typ == wire.ErrorResponse {
 			l.t.Fatalf("%+v", wire.ParseReport(a.body))
 		}
 	}
+	_ = k.conn.Close()
 }
 
 // direct is a client of Postgres itself.
@@ -247,11 +249,16 @@ func TestLeakMatrix(t *testing.T) {
 func TestLeakMatrixFindsWhatIsThere(t *testing.T) {
 	l := &lane{t: t, database: "unpooled"}
 	l.makeDatabase()
-	fresh := l.direct().findings()
+	untouched := l.direct()
+	fresh := untouched.findings()
+	_ = untouched.conn.Close()
 	for _, kind := range leftovers() {
 		if len(kind.then) > 0 || kind.cancels {
 			continue // the client isn't done and can't ask, or it has left nothing
 		}
+		eventually(t, "the session before to be gone", func() bool { // what it holds, nobody else can have
+			return direct(t, "select count(*) from pg_stat_activity where datname = '"+l.database+"'") == "0"
+		})
 		k := dialTalker(t, postgres.Address())
 		k.doing = kind.name
 		kind.make(k, "postgres", l.database)

@@ -46,6 +46,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	if signal.Ignored(syscall.SIGHUP) { // as under nohup; what is caught here isn't ignored by those who are started
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	os.Exit(m.Run())
 }
 

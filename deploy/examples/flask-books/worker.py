@@ -13,8 +13,16 @@ COUNT = text("UPDATE shelf SET books = (SELECT count(*) FROM books), counted_at 
 
 def main():
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def told(*_):
+        # Platforms say it several times. When Python ends, what isn't ignored kills.
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        stop.set()
+
+    for number in signals:
+        signal.signal(number, told)
     pause = float(os.environ.get("COUNT_EVERY", "5"))
     engine = create_engine(sqlalchemy_url(), **engine_options())
     print("worker: counting", flush=True)

@@ -15,8 +15,16 @@ class Command(BaseCommand):
 
     def handle(self, *args, **options):
         stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        signals = (signal.SIGTERM, signal.SIGINT)
+
+        def told(*_):
+            # Platforms say it several times. When Python ends, what isn't ignored kills.
+            for number in signals:
+                signal.signal(number, signal.SIG_IGN)
+            stop.set()
+
+        for number in signals:
+            signal.signal(number, told)
         pause = float(os.environ.get("COUNT_EVERY", "5"))
         print("worker: counting", flush=True)
         # The round that runs when the signal comes is finished.
