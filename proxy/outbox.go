@@ -91,8 +91,12 @@ func (s *session) quiet() bool {
 	return false
 }
 
-// maxFlush is how many bytes of notifications are sent at once.
-const maxFlush = 32 << 10
+// maxFlush is how many bytes of notifications are sent at once, and maxAhead how
+// many of them may be on their way to a client.
+const (
+	maxFlush = 32 << 10
+	maxAhead = 64 << 10
+)
 
 // flush sends the client what waits for it, if it may come and the client takes
 // it. A client for which too much waits is ended.
@@ -103,7 +107,7 @@ func (s *session) flush() {
 	}
 	q := &l.queue
 	if q.len() > 0 && s.quiet() {
-		for q.len() > 0 && s.client.Buffered() <= maxUntaken {
+		for q.len() > 0 && s.client.Buffered() <= maxAhead {
 			out := q.appendNext(s.w.toClient[:0], maxFlush)
 			s.route.count(s.w).sent.Add(int64(len(out)))
 			s.client.Send(out)
