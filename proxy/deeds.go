@@ -25,12 +25,16 @@ type deeds struct {
 	// potential is what a statement will leave behind that an SQL PREPARE among
 	// the effects prepares, when it is executed.
 	potential state.Holdings
+	// potentialShifts is what it may change of how later texts are read.
+	potentialShifts shift
 	// leaves: there is more to them than what the journal of LISTEN is told.
 	leaves bool
 	// listens: they may change what the client listens on.
 	listens bool
 	// apart: they belong to a portal with a name, whose execution isn't followed.
 	apart bool
+	// shifts is what they may change of how later texts are read.
+	shifts shift
 	// completed counts the statements of a Query that have been executed.
 	completed int
 }
@@ -70,7 +74,7 @@ func (s *session) readText(text []byte, prepared bool) (d *deeds, refused string
 func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept, leaves, listens := s.w.effects[:0], false, false
+	kept, leaves, listens, shifts := s.w.effects[:0], false, false, shift(0)
 	for i := range effects {
 		e := &effects[i]
 		if refused = s.rules.refusal(e); refused != "" {
@@ -82,24 +86,26 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 		matters := s.matters(e)
 		leaves = leaves || matters
 		listens = listens || changesChannels(e)
+		shifts |= shiftOf(e)
 		if matters || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
 	}
 	s.w.effects = kept[:0]
-	if len(kept) == 0 {
+	if len(kept) == 0 && shifts == 0 {
 		return nil, ""
 	}
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
-		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens,
+		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, shifts: shifts,
 	}
 	clear(kept)
 	for i := range d.effects {
 		if e := &d.effects[i]; e.Kind == state.KindPrepare {
 			for _, inner := range s.w.classifier.Classify(e.Value, dialect) {
 				d.potential |= made(&inner)
+				d.potentialShifts |= shiftOf(&inner)
 			}
 		}
 	}
@@ -140,24 +146,8 @@ func made(e *state.Effect) state.Holdings {
 	return m
 }
 
-// dialect is how the client's texts are read.
-func (s *session) dialect() state.Dialect {
-	if s.dialectOf != s.params || s.params == nil {
-		s.dialectOf = s.params
-		encoding, known := s.params.Value("client_encoding")
-		s.reading = state.Dialect{Encoding: state.EncodingOf(encoding)}
-		if !known {
-			s.reading.Encoding = state.EncodingUnknown
-		}
-		if value, _ := s.params.Value("standard_conforming_strings"); value == "off" {
-			s.reading.Strings = state.StringsEscape
-		}
-	}
-	return s.reading
-}
-
 // tooLarge are the deeds of a text that is too long to be read.
-func tooLarge() *deeds { return &deeds{large: true} }
+func tooLarge() *deeds { return &deeds{large: true, shifts: shiftDialect | shiftMeaning} }
 
 // clientQuery: the text of a Query is read before it is passed on.
 func (s *session) clientQuery(p *splice, h wire.Header) bool {
@@ -186,6 +176,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	if v == forward {
 		s.unnamed.replaced() // it drops the statement without a name
 		s.exchange.attach(d)
+		s.shift(d)
 	}
 	return s.apply(p, h, v, nil)
 }
@@ -271,6 +262,7 @@ func (s *session) bind(v verdict, d *deeds) verdict {
 		s.bound = d
 		s.exchange.attach(d)
 		s.expectAll(d)
+		s.shift(d)
 	}
 	return v
 }

@@ -154,7 +154,9 @@ func (s *session) clientMessage(p *splice) bool {
 	}
 	v := s.exchange.client(h.Type)
 	if h.Type == wire.FunctionCall && v == forward && !s.rules.blind {
-		s.exchange.attach(tooLarge()) // a function by its number may do anything
+		d := tooLarge() // a function by its number may do anything
+		s.exchange.attach(d)
+		s.shift(d)
 	}
 	return s.apply(p, h, v, nil)
 }

@@ -57,8 +57,7 @@ type session struct {
 	untried   *untried          // what params were asked for with, until a server has granted them
 	timer     reactor.Timer
 
-	dialectOf *state.Params // what reading was made of
-	reading   state.Dialect // how its texts are read
+	reading reading // how its texts are read
 
 	since       time.Duration // when the state began
 	queryStart  time.Duration // when the server began to work for the client

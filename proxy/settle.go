@@ -251,7 +251,7 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 		if !s.replayable(d, e) {
 			return false
 		}
-		s.prepared(e, d.potential)
+		s.prepared(e, d)
 		return true
 	case state.KindDeallocate:
 		s.deallocated(e.Name)

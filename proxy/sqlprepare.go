@@ -27,8 +27,9 @@ type sqlStatements struct {
 
 // sqlStatement is one of them.
 type sqlStatement struct {
-	text  string         // of the PREPARE
-	makes state.Holdings // by what it does when it is executed
+	text   string         // of the PREPARE
+	makes  state.Holdings // by what it does when it is executed
+	shifts shift          // likewise
 }
 
 // maxSQLStatement is the longest statement that is remembered, in bytes. A
@@ -97,9 +98,12 @@ func (s *session) ownSQL() *sqlStatements {
 }
 
 // prepared notes that an SQL PREPARE has been executed.
-func (s *session) prepared(e *state.Effect, makes state.Holdings) {
+func (s *session) prepared(e *state.Effect, d *deeds) {
 	name := string(significant(e.Name))
-	s.ownSQL().texts[name] = sqlStatement{text: string(appendPrepare(nil, e.Name, e.Types, e.Value)), makes: makes}
+	s.ownSQL().texts[name] = sqlStatement{
+		text:  string(appendPrepare(nil, e.Name, e.Types, e.Value)),
+		makes: d.potential, shifts: d.potentialShifts,
+	}
 	s.server.hasSQL(s.sql, name)
 }
 
@@ -248,7 +252,7 @@ func (s *session) closing(name []byte) *deeds {
 // executing is what a statement prepared by SQL leaves behind that is bound by
 // the protocol.
 func (s *session) executing(name []byte) *deeds {
-	if one, bySQL := s.sql.find(name); !bySQL || one.makes == 0 {
+	if one, bySQL := s.sql.find(name); !bySQL || one.makes == 0 && one.shifts == 0 {
 		return nil
 	}
 	return &deeds{leaves: true, effects: []state.Effect{{Kind: state.KindExecute, Exact: true, Name: bytes.Clone(name)}}}
