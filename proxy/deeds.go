@@ -60,25 +60,30 @@ const maxRead = 512 << 10
 // readable is the longest message that is collected to be read.
 func (s *session) readable() int { return min(maxRead, s.proxy.Config().MaxParseSize) }
 
+// denial is why a text isn't passed on; the zero value is no reason.
+type denial struct {
+	refusal refusal
+	name    string // of the setting that refuses it, or of a statement
+}
+
 // readText is read for texts of any length.
-func (s *session) readText(text []byte, prepared bool) (d *deeds, refused string) {
+func (s *session) readText(text []byte, prepared bool) (d *deeds, denied denial) {
 	if len(text) > maxRead {
-		return tooLarge(), ""
+		return tooLarge(), denial{}
 	}
 	return s.read(text, prepared)
 }
 
 // read says what a text, without the zero at its end, may leave behind; nil is
-// nothing. If a policy refuses it, refused is the setting's name. prepared is for
-// the text of a Parse.
-func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
+// nothing. prepared is for the text of a Parse.
+func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
 	kept, leaves, listens, shifts := s.w.effects[:0], false, false, shift(0)
 	for i := range effects {
 		e := &effects[i]
-		if refused = s.rules.refusal(e); refused != "" {
-			return nil, refused
+		if denied = s.denies(e); denied.refusal != 0 {
+			return nil, denied
 		}
 		if !prepared {
 			s.expect(e)
@@ -93,7 +98,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 	}
 	s.w.effects = kept[:0]
 	if len(kept) == 0 && shifts == 0 {
-		return nil, ""
+		return nil, denial{}
 	}
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
@@ -109,7 +114,26 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 			}
 		}
 	}
-	return d, ""
+	return d, denial{}
+}
+
+// denies says why a text with an effect isn't passed on. The statements that
+// servers have for everybody don't exist for SQL.
+func (s *session) denies(e *state.Effect) denial {
+	if setting := s.rules.refusal(e); setting != "" {
+		return denial{refuseState, setting}
+	}
+	x := s.exchange.statements
+	if x == nil || !bytes.HasPrefix(e.Name, []byte(x.reserved)) {
+		return denial{}
+	}
+	switch e.Kind {
+	case state.KindExecute, state.KindDeallocate:
+		return denial{refuseUnknown, string(e.Name)}
+	case state.KindPrepare:
+		return denial{refuseDuplicate, string(e.Name)}
+	}
+	return denial{}
 }
 
 // matters reports whether an effect leaves anything behind that isn't ignored,
@@ -156,9 +180,9 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 		rest := p.rest()
 		switch {
 		case len(rest) >= h.Size():
-			var refused string
-			if d, refused = s.readText(rest[wire.HeaderLen:h.Size()-1], false); refused != "" {
-				return s.refuseQuery(p, h, refused)
+			var denied denial
+			if d, denied = s.readText(rest[wire.HeaderLen:h.Size()-1], false); denied.refusal != 0 {
+				return s.refuseQuery(p, h, denied)
 			}
 		case h.Size() <= maxInPlace:
 			return false
@@ -182,7 +206,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 }
 
 // refuseQuery has the server refuse a Query in the client's place.
-func (s *session) refuseQuery(p *splice, h wire.Header, setting string) bool {
+func (s *session) refuseQuery(p *splice, h wire.Header, denied denial) bool {
 	x := &s.exchange
 	switch {
 	case x.full():
@@ -191,25 +215,25 @@ func (s *session) refuseQuery(p *splice, h wire.Header, setting string) bool {
 		return s.apply(p, h, drop, nil)
 	}
 	s.unnamed.replaced()
-	return s.apply(p, h, replace, x.doomQuery(p.insert(), setting))
+	return s.apply(p, h, replace, x.doomQuery(p.insert(), denied))
 }
 
 // readParse reads the text in a Parse, of whose body there is at least the
 // beginning.
-func (s *session) readParse(body []byte, h wire.Header) (d *deeds, refused string) {
+func (s *session) readParse(body []byte, h wire.Header) (d *deeds, denied denial) {
 	if len(body) < h.Body {
-		return tooLarge(), ""
+		return tooLarge(), denial{}
 	}
 	_, rest, ok := wire.ParseStatement(body)
 	if !ok {
-		return nil, "" // the server will say so
+		return nil, denial{} // the server will say so
 	}
 	text, _, _ := bytes.Cut(rest, []byte{0})
 	return s.readText(text, true)
 }
 
 // readNamed reads the text in a Parse with a name, given its whole body. done
-// is for one that a policy refuses.
+// is for one that is refused.
 func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more bool) {
 	name, _, ok := wire.ParseStatement(body)
 	if !s.reads() || !ok || s.exchange.full() || s.exchange.skipping {
@@ -221,9 +245,9 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if _, taken := s.sql.find(name); taken && s.exchange.statements != nil {
 		return true, s.apply(p, h, replace, s.exchange.doom(p.insert(), kindParse, refuseDuplicate, name))
 	}
-	d, refused := s.readParse(body, h)
-	if refused != "" {
-		return true, s.refuseParse(p, h, refused)
+	d, denied := s.readParse(body, h)
+	if denied.refusal != 0 {
+		return true, s.refuseParse(p, h, denied)
 	}
 	s.provide(p, d)
 	key := string(significant(name))
@@ -244,7 +268,7 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 }
 
 // refuseParse has the server refuse a Parse in the client's place.
-func (s *session) refuseParse(p *splice, h wire.Header, setting string) bool {
+func (s *session) refuseParse(p *splice, h wire.Header, denied denial) bool {
 	x := &s.exchange
 	switch {
 	case x.full():
@@ -252,7 +276,7 @@ func (s *session) refuseParse(p *splice, h wire.Header, setting string) bool {
 	case x.skipping:
 		return s.apply(p, h, drop, nil)
 	}
-	return s.apply(p, h, replace, x.doom(p.insert(), kindParse, refuseState, []byte(setting)))
+	return s.apply(p, h, replace, x.doom(p.insert(), kindParse, denied.refusal, []byte(denied.name)))
 }
 
 // bind notes what the portal that is bound leaves behind, with the verdict on

@@ -313,7 +313,7 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 func (s *session) may(d *deeds, e *state.Effect) {
 	r := s.remember()
 	m := made(e)
-	if e.Kind == state.KindExecute {
+	if e.Kind == state.KindExecute && e.Scope == state.ScopeSession {
 		m = s.executes(e)
 	}
 	if m == 0 && e.Ends()&r.pins == 0 {

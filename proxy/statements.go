@@ -22,8 +22,9 @@ type statements struct {
 // translation is what all clients share in translating statement names.
 type translation struct {
 	catalog *prepared.Catalog
-	// reserved begins every server-side name. A client that uses such a name
-	// in the protocol of its own accord must not reach anybody's statement.
+	// reserved begins every server-side name. A client that uses such a name of
+	// its own accord, in the protocol or in SQL, must not reach anybody's
+	// statement.
 	reserved string
 	// maxNames is how many statements one client may keep.
 	maxNames atomic.Int64
@@ -135,12 +136,16 @@ func (x *exchange) doom(dst []byte, k kind, r refusal, name []byte) []byte {
 	return appendDescribe(dst, x.statements.reserved+"_0") // numbers begin at 1
 }
 
-// doomQuery does the same for a Query that a policy refuses; setting is its
-// name. What is sent is no SQL, so the server refuses it in every state.
-func (x *exchange) doomQuery(dst []byte, setting string) []byte {
+// doomQuery does the same for a Query. What is sent is no SQL, so the server
+// refuses it in every state.
+func (x *exchange) doomQuery(dst []byte, denied denial) []byte {
 	x.batch = false
-	x.push(pending{kind: kindQuery, treatment: substitute, refusal: refuseState, name: setting})
-	return wire.AppendQuery(dst, "carpool refuses a statement: "+setting)
+	x.push(pending{kind: kindQuery, treatment: substitute, refusal: denied.refusal, name: denied.name})
+	text := "carpool refuses a statement"
+	if denied.refusal == refuseState {
+		text += ": " + denied.name
+	}
+	return wire.AppendQuery(dst, text)
 }
 
 func appendDescribe(dst []byte, statement string) []byte {

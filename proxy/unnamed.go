@@ -53,9 +53,9 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		if !whole && h.Body <= s.readable() {
 			return s.beginCollecting(p, h)
 		}
-		var refused string
-		if d, refused = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); refused != "" {
-			return s.refuseParse(p, h, refused)
+		var denied denial
+		if d, denied = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); denied.refusal != 0 {
+			return s.refuseParse(p, h, denied)
 		}
 		s.provide(p, d)
 	}
