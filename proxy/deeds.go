@@ -195,7 +195,9 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	if d != nil {
 		d.lone = d.lone && s.exchange.undisturbed()
 	}
-	s.provide(p, d)
+	if !s.provide(p, d, false) {
+		return s.waitForServer(p)
+	}
 	v := s.exchange.client(wire.Query)
 	if v == forward {
 		s.unnamed.replaced() // it drops the statement without a name
@@ -249,7 +251,9 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if denied.refusal != 0 {
 		return true, s.refuseParse(p, h, denied)
 	}
-	s.provide(p, d)
+	if !s.provide(p, d, true) {
+		return true, s.waitForServer(p)
+	}
 	key := string(significant(name))
 	if d == nil {
 		delete(s.named, key)

@@ -323,14 +323,17 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		return false
 	}
 	if len(name) == 0 {
-		s.provide(p, s.unnamed.deeds)
+		if !s.provide(p, s.unnamed.deeds, true) {
+			return s.waitForServer(p)
+		}
 		if s.exchange.statements != nil {
 			s.ensureUnnamed(p)
 		}
 		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds.of(portal)), nil)
 	}
-	s.provideBound(p, name)
-	s.provide(p, s.named[string(significant(name))])
+	if !s.provideBound(p, name) || !s.provide(p, s.named[string(significant(name))], true) {
+		return s.waitForServer(p)
+	}
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
 	p.out = out
@@ -365,8 +368,8 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	}
 	body := rest[wire.HeaderLen:h.Size()]
 	withoutName := string(body) == "S\x00"
-	if len(body) > 1 && body[0] == 'S' {
-		s.provideBound(p, body[1:len(body)-1])
+	if h.Type == wire.Describe && len(body) > 1 && body[0] == 'S' && !s.provideBound(p, body[1:len(body)-1]) {
+		return s.waitForServer(p)
 	}
 	if h.Type == wire.Close {
 		if withoutName {
@@ -436,7 +439,7 @@ func (s *session) forgetStatement(p *splice, h wire.Header) (done, more bool) {
 	}
 	s.names.names.Delete(name)
 	if _, bySQL := s.sql.find(name); bySQL {
-		s.sql = s.sql.without(string(significant(name)))
+		s.sql.drop(string(significant(name)))
 	}
 	s.client.Send(wire.AppendEmpty(nil, wire.CloseComplete))
 	p.cut(h.Size())

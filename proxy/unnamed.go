@@ -57,7 +57,9 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		if d, denied = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); denied.refusal != 0 {
 			return s.refuseParse(p, h, denied)
 		}
-		s.provide(p, d)
+		if !s.provide(p, d, true) {
+			return s.waitForServer(p)
+		}
 	}
 	v := s.exchange.client(wire.Parse)
 	if v == forward {
