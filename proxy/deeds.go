@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 
+	"carpool/proxy/prepared"
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -27,6 +28,8 @@ type deeds struct {
 	potential state.Holdings
 	// potentialShifts is what it may change of how later texts are read.
 	potentialShifts shift
+	// home is under what a PREPARE among them is executed; nil if it isn't known.
+	home *prepared.Meaning
 	// leaves: there is more to them than what the journal of LISTEN is told.
 	leaves bool
 	// listens: they may change what the client listens on.
@@ -171,7 +174,7 @@ func made(e *state.Effect) state.Holdings {
 }
 
 // tooLarge are the deeds of a text that is too long to be read.
-func tooLarge() *deeds { return &deeds{large: true, shifts: shiftDialect | shiftMeaning} }
+func tooLarge() *deeds { return &deeds{large: true, shifts: shiftAll} }
 
 // clientQuery: the text of a Query is read before it is passed on.
 func (s *session) clientQuery(p *splice, h wire.Header) bool {

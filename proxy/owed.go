@@ -58,6 +58,7 @@ const (
 	errandRestore           // gives it those that a RESET in the transaction has to lead to
 	errandPrepare           // prepares what the client has prepared by SQL elsewhere
 	errandDeallocate        // drops what another client has prepared by SQL
+	errandMeaning           // has a statement be prepared under the parameters it was prepared under first
 	errandBegin             // begins the transaction of a client that was told it had begun
 	errandAudit             // asks what the client has left behind
 	errandMark              // divides notifications between the server and the hub

@@ -1,9 +1,9 @@
 package proxy
 
 import (
-	"slices"
 	"strings"
 
+	"carpool/proxy/prepared"
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -21,7 +21,10 @@ type shift uint8
 
 const (
 	shiftDialect shift = 1 << iota // where strings end
-	shiftMeaning                   // what a statement with these bytes means
+	shiftMeaning                   // how constants are read in a statement that is prepared
+	shiftPath                      // which tables and functions names are
+
+	shiftAll = shiftDialect | shiftMeaning | shiftPath
 )
 
 // reading is what is known of how a client's texts are read. It belongs to the
@@ -74,10 +77,14 @@ func (s *session) shift(d *deeds) {
 	if d == nil {
 		return
 	}
+	before := s.uncertain() | d.shifts
 	s.reading.shifting |= d.shifts
 	for i := range d.effects {
-		if e := &d.effects[i]; e.Kind == state.KindExecute {
+		switch e := &d.effects[i]; {
+		case e.Kind == state.KindExecute:
 			s.reading.shifting |= s.shiftsBy(e.Name)
+		case e.Kind == state.KindPrepare && before == 0:
+			d.home = s.names.now()
 		}
 	}
 }
@@ -98,35 +105,25 @@ func shiftOf(e *state.Effect) shift {
 	switch e.Kind {
 	case state.KindUnsure:
 		if e.Reason == state.ReasonTemporaryPath {
-			return shiftMeaning
+			return shiftPath
 		}
-		return shiftDialect | shiftMeaning
+		return shiftAll
 	case state.KindResetAll, state.KindDiscardAll:
-		return shiftDialect | shiftMeaning
+		return shiftAll
 	case state.KindSet, state.KindReset:
 	default:
 		return 0
 	}
 	name := string(e.Name)
-	switch {
+	switch path, decides := prepared.Decides(name); {
 	case e.Bound[0] != 0, !state.Nameable(name): // it may be any
-		return shiftDialect | shiftMeaning
+		return shiftAll
 	case strings.EqualFold(name, "client_encoding"), strings.EqualFold(name, "standard_conforming_strings"):
 		return shiftDialect | shiftMeaning
-	case decidesMeaning(name):
+	case path:
+		return shiftPath
+	case decides:
 		return shiftMeaning
 	}
 	return 0
-}
-
-// meaningful are the parameters, besides those of the dialect, on which it
-// depends what a statement means that is prepared: how the constants in its text
-// are read, and which tables and functions its names are.
-var meaningful = [...]string{
-	"DateStyle", "IntervalStyle", "TimeZone", "array_nulls", "lc_monetary", "timezone_abbreviations", "xmloption",
-	"search_path", "transform_null_equals",
-}
-
-func decidesMeaning(name string) bool {
-	return slices.ContainsFunc(meaningful[:], func(m string) bool { return strings.EqualFold(m, name) })
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 
+	"carpool/proxy/prepared"
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -32,9 +33,10 @@ type sqlOwner struct{ _ byte }
 
 // sqlStatement is one of them.
 type sqlStatement struct {
-	text   string         // of the PREPARE
-	makes  state.Holdings // by what it does when it is executed
-	shifts shift          // likewise
+	text   string            // of the PREPARE
+	makes  state.Holdings    // by what it does when it is executed
+	shifts shift             // likewise
+	home   *prepared.Meaning // under what it was prepared; nil if it isn't known or doesn't matter
 }
 
 // maxSQLStatement is the longest statement that is remembered, in bytes. A
@@ -60,6 +62,7 @@ func (l *sqlStatements) find(name []byte) (sqlStatement, bool) {
 func (s *session) replayable(d *deeds, e *state.Effect) bool {
 	return e.Kind == state.KindPrepare && e.Exact && plainASCII(e.Name) && len(e.Name) > 0 &&
 		len(e.Value)+len(e.Types) <= maxSQLStatement && plainASCII(e.Value) && bytes.IndexByte(e.Value, '\\') < 0 &&
+		(d.home != nil || prepared.SensitivityOf(e.Value) == prepared.SensitiveToPath) &&
 		s.sql.room(len(e.Value)+len(e.Types), int(s.proxy.translation.maxNames.Load()))
 }
 
@@ -125,7 +128,7 @@ func (s *session) prepared(e *state.Effect, d *deeds) {
 	text := string(appendPrepare(nil, e.Name, e.Types, e.Value))
 	l := s.ownSQL()
 	l.size += len(text) - len(l.texts[name].text)
-	l.texts[name] = sqlStatement{text: text, makes: d.potential, shifts: d.potentialShifts}
+	l.texts[name] = sqlStatement{text: text, makes: d.potential, shifts: d.potentialShifts, home: d.home}
 	s.server.hasSQL(l.owner, name)
 }
 
@@ -223,7 +226,7 @@ func (s *session) provideName(p *splice, name []byte, runs, within bool) bool {
 		if typed && runs {
 			return true // better none than another
 		}
-		text = string(appendPrepare(nil, []byte(key), nil, []byte(query)))
+		text, one.home = string(appendPrepare(nil, []byte(key), nil, []byte(query))), of.Home
 	}
 	switch {
 	case has && (!runs || !forName):
@@ -235,14 +238,34 @@ func (s *session) provideName(p *splice, name []byte, runs, within bool) bool {
 	}
 	s.server.hasSQL(s.ownSQL().owner, key)
 	s.server.sqlNames[key] = !runs
-	if within {
-		p.out = x.command(p.insert(), s.proxy.translation.reserved, text, errandPrepare, key)
-		return true
-	}
-	s.unnamed.here = false // a Query drops it
-	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: key})
-	p.out = wire.AppendQuery(p.insert(), text)
+	s.prepareAgain(p, key, text, one.home, within)
 	return true
+}
+
+// prepareAgain sends the PREPARE of the statement called name, under what it was
+// prepared under first.
+func (s *session) prepareAgain(p *splice, name, text string, home *prepared.Meaning, within bool) {
+	x := &s.exchange
+	ahead, behind := s.aroundNow(home, prepared.SensitivityOf([]byte(text)))
+	if !within {
+		if ahead != "" {
+			text = ahead + ";" + text + "\n;" + behind
+		}
+		s.unnamed.here = false // a Query drops it
+		x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: name})
+		p.out = wire.AppendQuery(p.insert(), text)
+		return
+	}
+	reserved := s.proxy.translation.reserved
+	out := p.insert()
+	if ahead != "" {
+		out = x.command(out, reserved, ahead, errandMeaning, "")
+	}
+	out = x.command(out, reserved, text, errandPrepare, name)
+	if behind != "" {
+		out = x.command(out, reserved, behind, errandMeaning, "")
+	}
+	p.out = out
 }
 
 // provideBound is provideName for a message of the protocol that names a
