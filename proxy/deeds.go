@@ -23,6 +23,8 @@ type deeds struct {
 	// large: the text is too long to be read, and may do anything that can be
 	// asked for.
 	large bool
+	// blind is what a large text leaves besides, of which nobody can ask.
+	blind state.Holdings
 	// potential is what a statement will leave behind that an SQL PREPARE among
 	// the effects prepares, when it is executed.
 	potential state.Holdings
@@ -52,6 +54,10 @@ func (d *deeds) of(portal []byte) *deeds {
 	apart.apart = true
 	return &apart
 }
+
+// maxDeeds is how many effects of one text are followed. One with more may do
+// anything that can be asked for, like one that isn't read.
+const maxDeeds = 256
 
 // maxDeedText is how much of a text is kept for excerpts, in bytes.
 const maxDeedText = 4 << 10
@@ -103,6 +109,11 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	if len(kept) == 0 && shifts == 0 {
 		return nil, denial{}
 	}
+	if len(kept) > maxDeeds {
+		d = s.tooMany(kept)
+		clear(kept)
+		return d, denial{}
+	}
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
@@ -112,6 +123,9 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	for i := range d.effects {
 		if e := &d.effects[i]; e.Kind == state.KindPrepare {
 			for _, inner := range s.w.classifier.Classify(e.Value, dialect) {
+				if denied = s.denies(&inner); denied.refusal != 0 {
+					return nil, denied
+				}
 				d.potential |= made(&inner)
 				d.potentialShifts |= shiftOf(&inner)
 			}
@@ -120,11 +134,32 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	return d, denial{}
 }
 
+// tooMany are the deeds of a text with more effects than are followed.
+func (s *session) tooMany(effects []state.Effect) *deeds {
+	d := tooLarge()
+	for i := range effects {
+		e := &effects[i]
+		m := made(e)
+		d.blind |= m &^ state.Askable()
+		if m&state.HoldsParameters != 0 && (e.Bound[0] != 0 || !state.Nameable(string(e.Name)) || bytes.IndexByte(e.Name, '.') >= 0) &&
+			(e.Kind == state.KindSet || e.Kind == state.KindReset) {
+			d.blind |= state.HoldsParameters // servers don't list custom ones
+		}
+	}
+	return d
+}
+
 // denies says why a text with an effect isn't passed on. The statements that
 // servers have for everybody don't exist for SQL.
 func (s *session) denies(e *state.Effect) denial {
 	if setting := s.rules.refusal(e); setting != "" {
 		return denial{refuseState, setting}
+	}
+	if e.Kind == state.KindExecute && e.Scope == state.ScopeSession {
+		one, _ := s.sql.find(e.Name) // prepared under other rules
+		if setting := s.rules.refusalOf(one.makes); setting != "" {
+			return denial{refuseState, setting}
+		}
 	}
 	x := s.exchange.statements
 	if x == nil || !bytes.HasPrefix(e.Name, []byte(x.reserved)) {
@@ -257,20 +292,7 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if !s.provide(p, d, true) {
 		return true, s.waitForServer(p)
 	}
-	key := string(significant(name))
-	if d == nil {
-		delete(s.named, key)
-		return false, false
-	}
-	if s.named == nil {
-		s.named = make(map[string]*deeds)
-	}
-	if len(s.named) >= int(s.proxy.translation.maxNames.Load()) && s.named[key] == nil {
-		r := s.remember()
-		r.pin(state.HoldsUnknown, func() string { return "more prepared statements than can be followed" })
-		return false, false
-	}
-	s.named[key] = d
+	s.rememberNamed(string(significant(name)), d)
 	return false, false
 }
 

@@ -93,7 +93,7 @@ func (s *session) shift(d *deeds) {
 func (s *session) shiftsBy(name []byte) shift {
 	one, _ := s.sql.find(name)
 	h := one.shifts
-	if d := s.named[string(significant(name))]; d != nil {
+	if d := s.named.find(name); d != nil {
 		h |= d.shifts
 	}
 	return h

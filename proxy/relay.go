@@ -332,7 +332,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		}
 		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds.of(portal)), nil)
 	}
-	if !s.provideBound(p, name) || !s.provide(p, s.named[string(significant(name))], true) {
+	if !s.provideBound(p, name) || !s.provide(p, s.named.find(name), true) {
 		return s.waitForServer(p)
 	}
 	s.names.doubt(s.uncertain())
@@ -340,7 +340,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
 	p.out = out
 	s.keepFrom(p, at, before)
-	d := s.named[string(significant(name))]
+	d := s.named.find(name)
 	if d == nil && s.sql != nil {
 		d = s.executing(name)
 	}

@@ -145,7 +145,7 @@ func (s *session) deallocated(name []byte) {
 	s.server.sqlOf = s.sql.ownedBy()
 	if len(name) > 0 {
 		s.names.names.Delete(name)
-		delete(s.named, key)
+		s.named.drop(key)
 	}
 }
 
