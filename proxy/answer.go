@@ -138,7 +138,12 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	case forward:
 		p.keep(size)
 	case replace:
-		p.out = wire.AppendError(p.insert(), refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load())))
+		report := n.excuse
+		if refusal != 0 {
+			r := refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load()))
+			report = &r
+		}
+		p.out = wire.AppendError(p.insert(), *report)
 		p.cut(size)
 	case drop, refused:
 		p.cut(size)
@@ -246,6 +251,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.listening.journal.Failed(nil)
 		}
 		s.unnamed.here = false // a Parse behind the error may have been skipped
+		s.notReached()
 		r := wire.ParseReport(body)
 		switch {
 		case v == refused && s.state == stateFarewell:
@@ -257,9 +263,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		case v == refused && (errand == errandReplay || errand == errandBegin):
 			s.unprimed(r)
 		case v == refused && errand == errandPrepare:
-			s.notProvided(n.name)
-		case v == refused && errand == errandDeallocate:
-			s.exchange.doubt = true // something else is prepared there than we know of
+			s.notProvided(n.name, &r)
 		case v == refused: // the transaction has failed, and the client will hear of that
 		case r.Severity == severityFatal || r.Severity == "PANIC":
 			s.told = true

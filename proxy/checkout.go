@@ -183,7 +183,7 @@ func (s *session) begin() {
 
 func (s *session) activate() {
 	s.become(stateActive)
-	if srv := s.server; len(srv.sqlNames) > 0 && srv.sqlOf != s.sql {
+	if srv := s.server; len(srv.sqlNames) > 0 && srv.sqlOf != s.sql.ownedBy() {
 		s.dropStrangers()
 	}
 	if s.deferred != nil {

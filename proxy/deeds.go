@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 
+	"carpool/proxy/prepared"
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -22,15 +23,23 @@ type deeds struct {
 	// large: the text is too long to be read, and may do anything that can be
 	// asked for.
 	large bool
+	// blind is what a large text leaves besides, of which nobody can ask.
+	blind state.Holdings
 	// potential is what a statement will leave behind that an SQL PREPARE among
 	// the effects prepares, when it is executed.
 	potential state.Holdings
+	// potentialShifts is what it may change of how later texts are read.
+	potentialShifts shift
+	// home is under what a PREPARE among them is executed; nil if it isn't known.
+	home *prepared.Meaning
 	// leaves: there is more to them than what the journal of LISTEN is told.
 	leaves bool
 	// listens: they may change what the client listens on.
 	listens bool
 	// apart: they belong to a portal with a name, whose execution isn't followed.
 	apart bool
+	// shifts is what they may change of how later texts are read.
+	shifts shift
 	// completed counts the statements of a Query that have been executed.
 	completed int
 }
@@ -46,6 +55,10 @@ func (d *deeds) of(portal []byte) *deeds {
 	return &apart
 }
 
+// maxDeeds is how many effects of one text are followed. One with more may do
+// anything that can be asked for, like one that isn't read.
+const maxDeeds = 256
+
 // maxDeedText is how much of a text is kept for excerpts, in bytes.
 const maxDeedText = 4 << 10
 
@@ -56,25 +69,30 @@ const maxRead = 512 << 10
 // readable is the longest message that is collected to be read.
 func (s *session) readable() int { return min(maxRead, s.proxy.Config().MaxParseSize) }
 
+// denial is why a text isn't passed on; the zero value is no reason.
+type denial struct {
+	refusal refusal
+	name    string // of the setting that refuses it, or of a statement
+}
+
 // readText is read for texts of any length.
-func (s *session) readText(text []byte, prepared bool) (d *deeds, refused string) {
+func (s *session) readText(text []byte, prepared bool) (d *deeds, denied denial) {
 	if len(text) > maxRead {
-		return tooLarge(), ""
+		return tooLarge(), denial{}
 	}
 	return s.read(text, prepared)
 }
 
 // read says what a text, without the zero at its end, may leave behind; nil is
-// nothing. If a policy refuses it, refused is the setting's name. prepared is for
-// the text of a Parse.
-func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
+// nothing. prepared is for the text of a Parse.
+func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept, leaves, listens := s.w.effects[:0], false, false
+	kept, leaves, listens, shifts := s.w.effects[:0], false, false, shift(0)
 	for i := range effects {
 		e := &effects[i]
-		if refused = s.rules.refusal(e); refused != "" {
-			return nil, refused
+		if denied = s.denies(e); denied.refusal != 0 {
+			return nil, denied
 		}
 		if !prepared {
 			s.expect(e)
@@ -82,28 +100,78 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 		matters := s.matters(e)
 		leaves = leaves || matters
 		listens = listens || changesChannels(e)
+		shifts |= shiftOf(e)
 		if matters || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
 	}
 	s.w.effects = kept[:0]
-	if len(kept) == 0 {
-		return nil, ""
+	if len(kept) == 0 && shifts == 0 {
+		return nil, denial{}
+	}
+	if len(kept) > maxDeeds {
+		d = s.tooMany(kept)
+		clear(kept)
+		return d, denial{}
 	}
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
-		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens,
+		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, shifts: shifts,
 	}
 	clear(kept)
 	for i := range d.effects {
 		if e := &d.effects[i]; e.Kind == state.KindPrepare {
 			for _, inner := range s.w.classifier.Classify(e.Value, dialect) {
+				if denied = s.denies(&inner); denied.refusal != 0 {
+					return nil, denied
+				}
 				d.potential |= made(&inner)
+				d.potentialShifts |= shiftOf(&inner)
 			}
 		}
 	}
-	return d, ""
+	return d, denial{}
+}
+
+// tooMany are the deeds of a text with more effects than are followed.
+func (s *session) tooMany(effects []state.Effect) *deeds {
+	d := tooLarge()
+	for i := range effects {
+		e := &effects[i]
+		m := made(e)
+		d.blind |= m &^ state.Askable()
+		if m&state.HoldsParameters != 0 && (e.Bound[0] != 0 || !state.Nameable(string(e.Name)) || bytes.IndexByte(e.Name, '.') >= 0) &&
+			(e.Kind == state.KindSet || e.Kind == state.KindReset) {
+			d.blind |= state.HoldsParameters // servers don't list custom ones
+		}
+	}
+	return d
+}
+
+// denies says why a text with an effect isn't passed on. The statements that
+// servers have for everybody don't exist for SQL.
+func (s *session) denies(e *state.Effect) denial {
+	if setting := s.rules.refusal(e); setting != "" {
+		return denial{refuseState, setting}
+	}
+	if e.Kind == state.KindExecute && e.Scope == state.ScopeSession {
+		one, _ := s.sql.find(e.Name) // prepared under other rules
+		if setting := s.rules.refusalOf(one.makes); setting != "" {
+			return denial{refuseState, setting}
+		}
+	}
+	x := s.exchange.statements
+	if x == nil || !bytes.HasPrefix(e.Name, []byte(x.reserved)) {
+		return denial{}
+	}
+	switch e.Kind {
+	case state.KindExecute, state.KindDeallocate:
+		return denial{refuseUnknown, string(e.Name)}
+	case state.KindPrepare:
+		return denial{refuseDuplicate, string(e.Name)}
+	}
+	return denial{}
 }
 
 // matters reports whether an effect leaves anything behind that isn't ignored,
@@ -140,24 +208,8 @@ func made(e *state.Effect) state.Holdings {
 	return m
 }
 
-// dialect is how the client's texts are read.
-func (s *session) dialect() state.Dialect {
-	if s.dialectOf != s.params || s.params == nil {
-		s.dialectOf = s.params
-		encoding, known := s.params.Value("client_encoding")
-		s.reading = state.Dialect{Encoding: state.EncodingOf(encoding)}
-		if !known {
-			s.reading.Encoding = state.EncodingUnknown
-		}
-		if value, _ := s.params.Value("standard_conforming_strings"); value == "off" {
-			s.reading.Strings = state.StringsEscape
-		}
-	}
-	return s.reading
-}
-
 // tooLarge are the deeds of a text that is too long to be read.
-func tooLarge() *deeds { return &deeds{large: true} }
+func tooLarge() *deeds { return &deeds{large: true, shifts: shiftAll} }
 
 // clientQuery: the text of a Query is read before it is passed on.
 func (s *session) clientQuery(p *splice, h wire.Header) bool {
@@ -166,9 +218,9 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 		rest := p.rest()
 		switch {
 		case len(rest) >= h.Size():
-			var refused string
-			if d, refused = s.readText(rest[wire.HeaderLen:h.Size()-1], false); refused != "" {
-				return s.refuseQuery(p, h, refused)
+			var denied denial
+			if d, denied = s.readText(rest[wire.HeaderLen:h.Size()-1], false); denied.refusal != 0 {
+				return s.refuseQuery(p, h, denied)
 			}
 		case h.Size() <= maxInPlace:
 			return false
@@ -181,17 +233,20 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	if d != nil {
 		d.lone = d.lone && s.exchange.undisturbed()
 	}
-	s.provide(p, d)
+	if !s.provide(p, d, false) {
+		return s.waitForServer(p)
+	}
 	v := s.exchange.client(wire.Query)
 	if v == forward {
 		s.unnamed.replaced() // it drops the statement without a name
 		s.exchange.attach(d)
+		s.shift(d)
 	}
 	return s.apply(p, h, v, nil)
 }
 
 // refuseQuery has the server refuse a Query in the client's place.
-func (s *session) refuseQuery(p *splice, h wire.Header, setting string) bool {
+func (s *session) refuseQuery(p *splice, h wire.Header, denied denial) bool {
 	x := &s.exchange
 	switch {
 	case x.full():
@@ -200,25 +255,25 @@ func (s *session) refuseQuery(p *splice, h wire.Header, setting string) bool {
 		return s.apply(p, h, drop, nil)
 	}
 	s.unnamed.replaced()
-	return s.apply(p, h, replace, x.doomQuery(p.insert(), setting))
+	return s.apply(p, h, replace, x.doomQuery(p.insert(), denied))
 }
 
 // readParse reads the text in a Parse, of whose body there is at least the
 // beginning.
-func (s *session) readParse(body []byte, h wire.Header) (d *deeds, refused string) {
+func (s *session) readParse(body []byte, h wire.Header) (d *deeds, denied denial) {
 	if len(body) < h.Body {
-		return tooLarge(), ""
+		return tooLarge(), denial{}
 	}
 	_, rest, ok := wire.ParseStatement(body)
 	if !ok {
-		return nil, "" // the server will say so
+		return nil, denial{} // the server will say so
 	}
 	text, _, _ := bytes.Cut(rest, []byte{0})
 	return s.readText(text, true)
 }
 
 // readNamed reads the text in a Parse with a name, given its whole body. done
-// is for one that a policy refuses.
+// is for one that is refused.
 func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more bool) {
 	name, _, ok := wire.ParseStatement(body)
 	if !s.reads() || !ok || s.exchange.full() || s.exchange.skipping {
@@ -230,30 +285,19 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if _, taken := s.sql.find(name); taken && s.exchange.statements != nil {
 		return true, s.apply(p, h, replace, s.exchange.doom(p.insert(), kindParse, refuseDuplicate, name))
 	}
-	d, refused := s.readParse(body, h)
-	if refused != "" {
-		return true, s.refuseParse(p, h, refused)
+	d, denied := s.readParse(body, h)
+	if denied.refusal != 0 {
+		return true, s.refuseParse(p, h, denied)
 	}
-	s.provide(p, d)
-	key := string(significant(name))
-	if d == nil {
-		delete(s.named, key)
-		return false, false
+	if !s.provide(p, d, true) {
+		return true, s.waitForServer(p)
 	}
-	if s.named == nil {
-		s.named = make(map[string]*deeds)
-	}
-	if len(s.named) >= int(s.proxy.translation.maxNames.Load()) && s.named[key] == nil {
-		r := s.remember()
-		r.pin(state.HoldsUnknown, func() string { return "more prepared statements than can be followed" })
-		return false, false
-	}
-	s.named[key] = d
+	s.rememberNamed(string(significant(name)), d)
 	return false, false
 }
 
 // refuseParse has the server refuse a Parse in the client's place.
-func (s *session) refuseParse(p *splice, h wire.Header, setting string) bool {
+func (s *session) refuseParse(p *splice, h wire.Header, denied denial) bool {
 	x := &s.exchange
 	switch {
 	case x.full():
@@ -261,7 +305,7 @@ func (s *session) refuseParse(p *splice, h wire.Header, setting string) bool {
 	case x.skipping:
 		return s.apply(p, h, drop, nil)
 	}
-	return s.apply(p, h, replace, x.doom(p.insert(), kindParse, refuseState, []byte(setting)))
+	return s.apply(p, h, replace, x.doom(p.insert(), kindParse, denied.refusal, []byte(denied.name)))
 }
 
 // bind notes what the portal that is bound leaves behind, with the verdict on
@@ -271,6 +315,7 @@ func (s *session) bind(v verdict, d *deeds) verdict {
 		s.bound = d
 		s.exchange.attach(d)
 		s.expectAll(d)
+		s.shift(d)
 	}
 	return v
 }

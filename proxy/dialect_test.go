@@ -21,6 +21,10 @@ func TestStatementsOfTwoEncodingsAreTwo(t *testing.T) {
 		}
 		return p
 	}
+	styled := func(style string) *state.Params {
+		p, _ := interner.With(params("UTF8", "on"), "DateStyle", style)
+		return p
+	}
 	tests := []struct {
 		name  string
 		query string
@@ -30,6 +34,9 @@ func TestStatementsOfTwoEncodingsAreTwo(t *testing.T) {
 		{"plain ASCII", "select 'a'", params("LATIN1", "on"), params("UTF8", "off"), true},
 		{"beyond ASCII", "select '\xc3\xa4'", params("LATIN1", "on"), params("UTF8", "on"), false},
 		{"backslash", `select '\'''`, params("UTF8", "on"), params("UTF8", "off"), false},
+		{"constants", "select date '1/2/2024'", styled("ISO, MDY"), styled("ISO, DMY"), false},
+		{"a dollar-quoted constant", "select $$1/2/2024$$::date", styled("ISO, MDY"), styled("ISO, DMY"), false},
+		{"parameters", "select $1::date", styled("ISO, MDY"), styled("ISO, DMY"), true},
 		{"equal dialects", "select '\xc3\xa4\\'", params("UTF8", "on"), params("UTF8", "on"), true},
 	}
 	for _, tt := range tests {

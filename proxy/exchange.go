@@ -59,6 +59,8 @@ type exchange struct {
 	probing *prepared.Name
 	// withheld is the beginning of an answer that may have to be taken back.
 	withheld []byte
+	// lapsed are commands of ours that the server has skipped.
+	lapsed []lapse
 	// params is what the answer under way says of a statement's parameters.
 	params uint64
 }
@@ -233,7 +235,7 @@ func (x *exchange) server(t byte, body []byte) verdict {
 		}
 		return forward
 	case wire.ParameterStatus:
-		if p != nil && p.treatment == swallow && p.kind == kindQuery {
+		if p != nil && p.treatment == swallow && (p.kind == kindQuery || p.errand == errandMeaning) {
 			return drop // our own SET; behind an injected Parse it is news
 		}
 		return forward
@@ -344,6 +346,9 @@ func (x *exchange) serverError(p *pending, body []byte) verdict {
 		case substitute:
 			return replace
 		}
+		if p.excused(body) {
+			return replace
+		}
 		return forward
 	case kindSync: // a deferred constraint at the end of the batch
 		return forward
@@ -374,6 +379,7 @@ func (x *exchange) abandonBatch() {
 	x.skipping = end == len(x.queue)
 	for i := end - 1; i >= x.head; i-- {
 		x.takeBack(&x.queue[i])
+		x.lapses(&x.queue[i])
 		x.settle(i)
 	}
 	x.head = end

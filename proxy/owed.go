@@ -33,13 +33,20 @@ type pending struct {
 	// at is the preparation that a Parse makes, or a Describe asks about.
 	at uint64
 	// name is what the client calls the statement; empty where it doesn't know.
-	// With refuseState it is the setting that refuses, with errandPrepare the
-	// statement in SQL.
+	// With refuseState it is the setting that refuses, with errandPrepare and
+	// errandDeallocate the statement in SQL.
 	name string
 	// uses is the statement that a Bind or Describe needs; no reference.
 	uses *prepared.Statement
 	// deeds are what the client's statements may leave behind; nil for nearly all.
 	deeds *deeds
+	// excuse is why the client's statement may find something missing.
+	excuse *wire.Report
+}
+
+// provides reports whether what p is owed for prepares a statement of SQL.
+func (p *pending) provides() bool {
+	return p.errand == errandPrepare && p.name != "" && p.kind.command()
 }
 
 // errand is what a Query of ours is for, whose answer nobody else is to see.
@@ -51,6 +58,7 @@ const (
 	errandRestore           // gives it those that a RESET in the transaction has to lead to
 	errandPrepare           // prepares what the client has prepared by SQL elsewhere
 	errandDeallocate        // drops what another client has prepared by SQL
+	errandMeaning           // has a statement be prepared under the parameters it was prepared under first
 	errandBegin             // begins the transaction of a client that was told it had begun
 	errandAudit             // asks what the client has left behind
 	errandMark              // divides notifications between the server and the hub
@@ -112,6 +120,11 @@ type owed struct {
 
 	// probes counts entries that the client's next message waits for.
 	probes int
+
+	// provisions counts entries that prepare statements of SQL, which were sent
+	// since the last Sync, and unproven those that were sent before it or aren't
+	// part of a batch.
+	provisions, unproven int
 }
 
 // maxPending is how many answers may be owed at once, give or take the few
@@ -137,6 +150,14 @@ func (o *owed) push(p pending) {
 	o.rewind()
 	if p.probe {
 		o.probes++
+	}
+	switch {
+	case p.provides() && p.kind == kindQuery:
+		o.unproven++
+	case p.provides():
+		o.provisions++
+	case p.kind == kindSync:
+		o.unproven, o.provisions = o.unproven+o.provisions, 0
 	}
 	switch {
 	case p.kind.command():
@@ -182,6 +203,7 @@ type note struct {
 	deeds  *deeds
 	name   string
 	query  bool
+	excuse *wire.Report
 }
 
 // noted is what is to be known of the answer that comes next.
@@ -190,7 +212,7 @@ func (o *owed) noted() note {
 		return note{}
 	}
 	p := &o.queue[o.head]
-	return note{errand: p.errand, deeds: p.deeds, name: p.name, query: p.kind == kindQuery}
+	return note{errand: p.errand, deeds: p.deeds, name: p.name, query: p.kind == kindQuery, excuse: p.excuse}
 }
 
 // settle gives up what entry i holds. Entries are settled from the front on,
@@ -202,6 +224,13 @@ func (o *owed) settle(i int) {
 	}
 	if p.probe {
 		o.probes--
+	}
+	switch {
+	case !p.provides():
+	case o.unproven > 0:
+		o.unproven--
+	default:
+		o.provisions--
 	}
 	if p.statement != nil {
 		if o.unsettled > 0 {

@@ -116,9 +116,10 @@ func New(o Options) (*Proxy, error) {
 
 // statementPrefix begins the server-side names of prepared statements. It
 // differs from process to process: the statements of one that is gone may live
-// on where a pooler stands in front of the server.
+// on where a pooler stands in front of the server. Nor can anybody guess it who
+// hasn't looked at pg_prepared_statements.
 func statementPrefix() string {
-	var b [4]byte
+	var b [8]byte
 	rand.Read(b[:])
 	return "carpool_" + hex.EncodeToString(b[:])
 }

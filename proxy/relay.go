@@ -154,7 +154,9 @@ func (s *session) clientMessage(p *splice) bool {
 	}
 	v := s.exchange.client(h.Type)
 	if h.Type == wire.FunctionCall && v == forward && !s.rules.blind {
-		s.exchange.attach(tooLarge()) // a function by its number may do anything
+		d := tooLarge() // a function by its number may do anything
+		s.exchange.attach(d)
+		s.shift(d)
 	}
 	return s.apply(p, h, v, nil)
 }
@@ -250,6 +252,7 @@ func (s *session) clientParse(p *splice, h wire.Header) bool {
 	if done, more := s.readNamed(p, h, body); done {
 		return more
 	}
+	s.names.doubt(s.uncertain())
 	out, v := s.exchange.parse(p.insert(), body)
 	p.out = out
 	s.countParse(v)
@@ -321,19 +324,23 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		return false
 	}
 	if len(name) == 0 {
-		s.provide(p, s.unnamed.deeds)
+		if !s.provide(p, s.unnamed.deeds, true) {
+			return s.waitForServer(p)
+		}
 		if s.exchange.statements != nil {
 			s.ensureUnnamed(p)
 		}
 		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds.of(portal)), nil)
 	}
-	s.provideBound(p, name)
-	s.provide(p, s.named[string(significant(name))])
+	if !s.provideBound(p, name) || !s.provide(p, s.named.find(name), true) {
+		return s.waitForServer(p)
+	}
+	s.names.doubt(s.uncertain())
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
 	p.out = out
 	s.keepFrom(p, at, before)
-	d := s.named[string(significant(name))]
+	d := s.named.find(name)
 	if d == nil && s.sql != nil {
 		d = s.executing(name)
 	}
@@ -363,8 +370,8 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	}
 	body := rest[wire.HeaderLen:h.Size()]
 	withoutName := string(body) == "S\x00"
-	if len(body) > 1 && body[0] == 'S' {
-		s.provideBound(p, body[1:len(body)-1])
+	if h.Type == wire.Describe && len(body) > 1 && body[0] == 'S' && !s.provideBound(p, body[1:len(body)-1]) {
+		return s.waitForServer(p)
 	}
 	if h.Type == wire.Close {
 		if withoutName {
@@ -379,6 +386,7 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	if withoutName {
 		s.ensureUnnamed(p)
 	}
+	s.names.doubt(s.uncertain())
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v := s.exchange.describe(p.out, body)
 	p.out = out
@@ -434,7 +442,7 @@ func (s *session) forgetStatement(p *splice, h wire.Header) (done, more bool) {
 	}
 	s.names.names.Delete(name)
 	if _, bySQL := s.sql.find(name); bySQL {
-		s.sql = s.sql.without(string(significant(name)))
+		s.sql.drop(string(significant(name)))
 	}
 	s.client.Send(wire.AppendEmpty(nil, wire.CloseComplete))
 	p.cut(h.Size())

@@ -66,6 +66,7 @@ func (x *exchange) fresh(c *prepared.Copy) bool { return c.At != 0 && c.Epoch ==
 // if it is there, hold until the server has told its shape, and refused if it
 // is none that the client may use. direct: the copy was there before.
 func (x *exchange) ready(dst []byte, n *prepared.Name, relying bool) (out []byte, v verdict, direct bool) {
+	x.statements.choose(n)
 	cache := x.statements.cache
 	probed := x.probing == n
 	x.probing = nil
@@ -234,7 +235,7 @@ func (x *exchange) heal(dst, kept []byte) []byte {
 			continue
 		}
 		c := x.statements.cache.Copy(s)
-		if c == nil || x.fresh(c) || x.parses(s) {
+		if ahead, _ := s.Around(); c == nil || x.fresh(c) || x.parses(s) || ahead != "" {
 			continue
 		}
 		was := *c

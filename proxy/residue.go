@@ -80,6 +80,9 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	case !r.touched(name):
 		if len(r.names) == state.MaxParams {
 			r.all = true
+			if strings.IndexByte(name, '.') >= 0 {
+				r.pin(state.HoldsParameters, excerpt) // servers don't list custom ones
+			}
 			return
 		}
 		r.names = append(r.names, name)
@@ -88,6 +91,13 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 		r.names = append(r.names, "role") // it resets the role
 	}
 	r.reset = r.reset || e.Kind == state.KindReset
+}
+
+// restores notes a parameter that has to be restored.
+func (r *residue) restores(name string) {
+	if !slices.Contains(r.restore, name) {
+		r.restore = append(r.restore, name)
+	}
 }
 
 // hasTemporary reports whether the client has temporary objects, or may have.

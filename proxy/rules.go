@@ -97,11 +97,16 @@ func rulesOf(l *config.Resolved) *rules {
 
 // refusal is the setting under which an effect is refused, or empty.
 func (r *rules) refusal(e *state.Effect) string {
+	return r.refusalOf(e.Makes())
+}
+
+// refusalOf is the same for what a statement leaves behind. One that may leave
+// anything is a kind of its own.
+func (r *rules) refusalOf(m state.Holdings) string {
 	if r.refused == 0 {
 		return ""
 	}
-	m := e.Makes()
-	if m == state.HoldsAnything {
+	if m == state.HoldsAnything || m&state.HoldsUnknown != 0 {
 		m = state.HoldsUnknown
 	}
 	for kind := range kindsIn(m & r.refused) {

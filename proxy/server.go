@@ -29,8 +29,8 @@ type server struct {
 	session  *session            // whose conversation it is in, if any
 	params   *state.Params       // what is set on it
 	base     *state.Params       // what it reported at its login, of what can be set
-	sqlNames map[string]struct{} // statements that a client has prepared on it by SQL
-	sqlOf    *sqlStatements      // whose they are
+	sqlNames map[string]bool     // what a client has prepared on it by SQL, and whether just for the name's sake
+	sqlOf    *sqlOwner           // whose they are
 	private  *state.Params       // start-up parameters it was opened with for one client alone
 	purpose  purpose             // what it is fit for
 	welcome  *welcome            // what it and its like report; nil if private is set

@@ -46,19 +46,18 @@ type session struct {
 	names     statements
 	unnamed   unnamed
 	params    *state.Params
-	startup   *state.Params     // what the client asked for when it logged in
-	rules     *rules            // for what it leaves behind
-	residue   *residue          // what it has left behind; nil for most
-	named     map[string]*deeds // of its prepared statements that leave something; nil for most
-	bound     *deeds            // of the portal that was bound last
-	sql       *sqlStatements    // that it has prepared by SQL; nil for most
-	listening *listening        // what it has to do with LISTEN; nil for most
-	deferred  []byte            // the BEGIN that the client was answered and no server has seen
-	untried   *untried          // what params were asked for with, until a server has granted them
+	startup   *state.Params  // what the client asked for when it logged in
+	rules     *rules         // for what it leaves behind
+	residue   *residue       // what it has left behind; nil for most
+	named     *namedDeeds    // of its prepared statements that leave something; nil for most
+	bound     *deeds         // of the portal that was bound last
+	sql       *sqlStatements // that it has prepared by SQL; nil for most
+	listening *listening     // what it has to do with LISTEN; nil for most
+	deferred  []byte         // the BEGIN that the client was answered and no server has seen
+	untried   *untried       // what params were asked for with, until a server has granted them
 	timer     reactor.Timer
 
-	dialectOf *state.Params // what reading was made of
-	reading   state.Dialect // how its texts are read
+	reading reading // how its texts are read
 
 	since       time.Duration // when the state began
 	queryStart  time.Duration // when the server began to work for the client

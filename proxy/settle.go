@@ -37,6 +37,7 @@ func (s *session) settle() {
 // conclude gives the server back, unless there is still something on it for
 // which the client keeps it.
 func (s *session) conclude() {
+	s.sweepNamed()
 	if s.listening != nil && !s.settleListening() {
 		return
 	}
@@ -222,6 +223,10 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 		s.executedUnread()
 		r := s.remember()
 		r.makes, r.all = state.Askable()&^s.rules.ignored, true
+		if new := d.blind &^ s.rules.ignored &^ r.pins; new != 0 {
+			r.pin(new, func() string { return "more effects than can be followed" })
+			s.proxy.hazards.found(s, new, r)
+		}
 		return
 	}
 	for i := range d.effects {
@@ -251,7 +256,7 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 		if !s.replayable(d, e) {
 			return false
 		}
-		s.prepared(e, d.potential)
+		s.prepared(e, d)
 		return true
 	case state.KindDeallocate:
 		s.deallocated(e.Name)
@@ -261,8 +266,8 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 		s.deallocated(nil)
 		s.setParams(s.overlay(s.server.base, s.startup))
 	case state.KindExecute:
-		one, _ := s.sql.find(e.Name)
-		return one.makes == 0 && s.named[string(significant(e.Name))] == nil
+		m, _ := s.executes(e)
+		return m == 0
 	}
 	return false
 }
@@ -278,7 +283,14 @@ func (s *session) suspected(d *deeds) {
 		return
 	}
 	for i := range d.effects {
-		if e := &d.effects[i]; d.apart || !s.replayable(d, e) {
+		e := &d.effects[i]
+		if e.Kind == state.KindExecute {
+			if _, known := s.executes(e); !known {
+				s.remember().makes |= state.Askable() &^ s.rules.ignored // mostly there is none
+				continue
+			}
+		}
+		if d.apart || !s.replayable(d, e) {
 			s.may(d, e)
 		}
 	}
@@ -313,8 +325,8 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 func (s *session) may(d *deeds, e *state.Effect) {
 	r := s.remember()
 	m := made(e)
-	if e.Kind == state.KindExecute {
-		m = s.executes(e)
+	if e.Kind == state.KindExecute && e.Scope == state.ScopeSession {
+		m, _ = s.executes(e)
 	}
 	if m == 0 && e.Ends()&r.pins == 0 {
 		return
@@ -329,16 +341,28 @@ func (s *session) may(d *deeds, e *state.Effect) {
 	}
 }
 
-// executes is what the statement may leave behind that an EXECUTE executes.
-func (s *session) executes(e *state.Effect) state.Holdings {
-	one, _ := s.sql.find(e.Name)
-	m := one.makes
-	if d := s.named[string(significant(e.Name))]; d != nil {
+// executes is what the statement may leave behind that an EXECUTE executes. One
+// that isn't known, if there is one, may leave anything.
+func (s *session) executes(e *state.Effect) (m state.Holdings, known bool) {
+	one, known := s.sql.find(e.Name)
+	m = one.makes
+	if d := s.named.find(e.Name); d != nil {
+		known = true
 		for i := range d.effects {
 			m |= made(&d.effects[i])
 		}
 	}
-	return m
+	if known {
+		return m, true
+	}
+	if _, known = s.names.names.Lookup(e.Name); known {
+		return 0, true
+	}
+	m = state.Askable()
+	if s.rules.ignored&state.HoldsStatements == 0 {
+		m |= state.HoldsUnknown
+	}
+	return m, false
 }
 
 // applied records an effect on parameters that took place in a transaction of
@@ -382,11 +406,11 @@ func (s *session) restoreLater(r *residue, e *state.Effect) {
 	switch e.Kind {
 	case state.KindReset:
 		if _, own := s.startup.Value(string(e.Name)); own {
-			r.restore = append(r.restore, string(e.Name))
+			r.restores(string(e.Name))
 		}
 	case state.KindResetAll:
 		for p := range s.startup.All() {
-			r.restore = append(r.restore, p.Name)
+			r.restores(p.Name)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"carpool/proxy/wire"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // Statements prepared by SQL are the client's own on whatever server it is, by
@@ -155,4 +157,126 @@ func TestAStatementThatReturnsOtherColumns(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The JDBC driver sends BEGIN and the statement behind it in one batch.
+func TestSQLStatementsWithinABatch(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
+	a := talk(t, p.address())
+	a.run("prepare mine (int) as select $1 + 1", "prepare other as select 'other'")
+	begin := []pgproto3.FrontendMessage{parse("", "begin"), bind("", ""), execute("", 0)}
+	p.onBoth(t, func() {
+		a.run("deallocate other", "prepare other as select 'other'") // the other server hasn't got it now
+		got := a.ask(append(begin, parse("", "execute mine(1)"), bind("", ""), execute("", 0), bind("", "other"), execute("", 0), syncNow)...)
+		if types(got) != "1 2 C 1 2 D C 2 D C Z:T" || strings.Join(values(got), " ") != "2 other" {
+			t.Errorf("in a transaction: %s, %q", types(got), values(got))
+		}
+		if got := types(a.ask(simple("execute mine(2)"), simple("commit"))) + types(a.until("Z")); got != "T D C Z:TC Z:I" {
+			t.Errorf("and behind it: %s", got)
+		}
+	})
+	// A portal of the client's stays what it is, and errors before and behind
+	// what is put in leave nothing uncertain.
+	p.onBoth(t, func() {
+		a.run("deallocate all", "prepare mine (int) as select $1 + 1")
+		for range 2 {
+			got := a.ask(parse("", "select generate_series(1, 2)"), bind("", ""), execute("", 1), bind("p", "mine", "6"), execute("p", 0), execute("", 0), syncNow)
+			if strings.Join(values(got), " ") != "1 7 2" {
+				t.Errorf("portals: %s, %q", types(got), values(got))
+			}
+		}
+	})
+	p.onBoth(t, func() {
+		a.run("deallocate all", "prepare mine (int) as select $1 + 1")
+		for i, batch := range [][]pgproto3.FrontendMessage{
+			{parse("", "nonsense"), parse("", "execute mine(1)"), syncNow},
+			{parse("", "execute mine(1)"), bind("", ""), parse("", "nonsense"), execute("", 0), syncNow},
+			{parse("", "nonsense"), bind("", "mine", "1"), syncNow, bind("", "mine", "1"), execute("", 0), syncNow},
+		} {
+			a.ask(batch...)
+			if i == 2 {
+				if got := values(a.until("Z")); strings.Join(got, "") != "2" {
+					t.Errorf("a batch behind one that failed: %q", got)
+				}
+			}
+			if got := a.query("execute mine(41)"); got != "42" {
+				t.Errorf("behind an error: %s", got)
+			}
+		}
+	})
+	a.run("deallocate all", "prepare mine as select 'mine'")
+	p.onBoth(t, func() {
+		// All of it in one go: the first EXECUTE comes in a transaction that has failed.
+		a.say(simple("begin"), simple("nonsense"), simple("execute mine"), simple("rollback"), simple("execute mine"))
+		got := ""
+		for range 5 {
+			got += types(a.until("Z")) + ", "
+		}
+		if got != "C Z:T, E:42601 Z:E, E:25P02 Z:E, C Z:I, T D C Z:I, " {
+			t.Error(got)
+		}
+	})
+	if pins := p.Pins(); len(pins) != 0 {
+		t.Errorf("pinned: %+v", pins)
+	}
+}
+
+// Where a statement can't be prepared again, the client is told why.
+func TestSQLStatementThatCannotBePreparedAgain(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
+	admin, a := talk(t, postgres.Address()), talk(t, p.address())
+	admin.run("drop table if exists vanishing", "create table vanishing (a int)")
+	a.run("prepare gone as select * from vanishing", "prepare fine as select 1")
+	admin.run("drop table vanishing")
+	const missing = "E:42P01"
+	p.onBoth(t, func() {
+		for _, tt := range []struct {
+			say  []pgproto3.FrontendMessage
+			want string
+		}{
+			{[]pgproto3.FrontendMessage{simple("execute gone")}, missing + " Z:I"},
+			{[]pgproto3.FrontendMessage{simple("select 1; execute gone")}, "T D C " + missing + " Z:I"},
+			{[]pgproto3.FrontendMessage{bind("", "gone"), execute("", 0), syncNow}, missing + " Z:I"},
+			{[]pgproto3.FrontendMessage{simple("execute fine")}, "T D C Z:I"},
+			{[]pgproto3.FrontendMessage{simple("execute nobody")}, "E:26000 Z:I"},
+			{[]pgproto3.FrontendMessage{simple("begin"), simple("execute gone"), simple("rollback")}, "C Z:T " + missing + " Z:E C Z:I"},
+			{[]pgproto3.FrontendMessage{simple("prepare gone as select 1")}, "E:42P05 Z:I"},
+			{[]pgproto3.FrontendMessage{simple("execute gone")}, missing + " Z:I"},
+		} {
+			a.say(tt.say...)
+			got := types(a.until("Z"))
+			for range strings.Count(tt.want, "Z:") - 1 {
+				got += " " + types(a.until("Z"))
+			}
+			if got != tt.want {
+				t.Errorf("%v: %s, want %s", tt.say, got, tt.want)
+			}
+		}
+	})
+	a.ask(closeOf('S', "gone"), syncNow)
+	if got := types(a.ask(simple("deallocate gone"))); got != "E:26000 Z:I" {
+		t.Errorf("closed, then dropped: %s", got)
+	}
+}
+
+// A server that has other statements than is believed is freed of them all the
+// same, whoever comes next.
+func TestStrangersStatementsAreDropped(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	talk(t, postgres.Address()).run(`create or replace function drops(name text) returns void language plpgsql as
+		$$begin execute 'deallocate ' || quote_ident(name); end$$`)
+	a, b := talk(t, p.address()), talk(t, p.address())
+	for _, dropped := range []string{"one", "two", "three"} {
+		a.run("prepare one as select 1", "prepare two as select 2", "prepare three as select 3")
+		a.query("select drops('" + dropped + "')")
+		for _, name := range []string{"one", "two", "three"} {
+			if got := types(b.ask(simple("execute " + name))); got != "E:26000 Z:I" {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		if got := b.query("select count(*) from pg_prepared_statements"); got != "0" {
+			t.Errorf("%s statements are left", got)
+		}
+		a.run("deallocate all")
+	}
 }

@@ -15,38 +15,20 @@ type statements struct {
 	*translation
 	names prepared.Names
 	cache *prepared.Cache
-	// params are the client's, for what they say of how its queries are read.
+	// params are the client's, for what they say of what its queries mean.
 	params *state.Params
+	meant  meant
 }
 
 // translation is what all clients share in translating statement names.
 type translation struct {
 	catalog *prepared.Catalog
-	// reserved begins every server-side name. A client that uses such a name
-	// in the protocol of its own accord must not reach anybody's statement.
+	// reserved begins every server-side name. A client that uses such a name of
+	// its own accord, in the protocol or in SQL, must not reach anybody's
+	// statement.
 	reserved string
 	// maxNames is how many statements one client may keep.
 	maxNames atomic.Int64
-}
-
-// intern returns the statement that a client means by rest. Bytes that are plain
-// ASCII without a backslash are read in the same way for every client; which
-// tables they mean depends on its search_path.
-func (s *statements) intern(rest []byte) *prepared.Statement {
-	path, _ := s.params.Value("search_path")
-	for _, b := range rest {
-		if b >= 0x80 || b == '\\' {
-			return s.catalog.InternIn(s.dialect()+"/"+path, rest)
-		}
-	}
-	return s.catalog.InternIn(path, rest)
-}
-
-// dialect names what decides how a query's bytes are read.
-func (s *statements) dialect() string {
-	encoding, _ := s.params.Value("client_encoding")
-	strings, _ := s.params.Value("standard_conforming_strings")
-	return encoding + "/" + strings
 }
 
 // changedResult reports whether an error says that a statement returns other
@@ -98,6 +80,8 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	statement := s.intern(rest)
 	own := string(significant(name))
 	n := s.names.Set(own, statement)
+	n.Home = s.certain()
+	n.Seen = n.Home
 	if s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) {
 		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, as: n, name: own})
 		return dst, drop
@@ -122,8 +106,15 @@ func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatmen
 	}
 	c := cache.Copy(statement)
 	*c = prepared.Copy{At: x.statements.catalog.Preparation(), Epoch: x.schema.now()}
+	ahead, behind := statement.Around()
+	if ahead != "" {
+		dst = x.command(dst, x.statements.reserved, ahead, errandMeaning, "")
+	}
 	x.push(pending{kind: kindParse, treatment: t, renamed: true, statement: statement, as: n, name: name, at: c.At})
-	return statement.AppendParse(dst)
+	if behind == "" {
+		return statement.AppendParse(dst)
+	}
+	return x.command(statement.AppendParse(dst), x.statements.reserved, behind, errandMeaning, "")
 }
 
 // doom appends a message that is certain to fail, so that the server's error
@@ -135,12 +126,16 @@ func (x *exchange) doom(dst []byte, k kind, r refusal, name []byte) []byte {
 	return appendDescribe(dst, x.statements.reserved+"_0") // numbers begin at 1
 }
 
-// doomQuery does the same for a Query that a policy refuses; setting is its
-// name. What is sent is no SQL, so the server refuses it in every state.
-func (x *exchange) doomQuery(dst []byte, setting string) []byte {
+// doomQuery does the same for a Query. What is sent is no SQL, so the server
+// refuses it in every state.
+func (x *exchange) doomQuery(dst []byte, denied denial) []byte {
 	x.batch = false
-	x.push(pending{kind: kindQuery, treatment: substitute, refusal: refuseState, name: setting})
-	return wire.AppendQuery(dst, "carpool refuses a statement: "+setting)
+	x.push(pending{kind: kindQuery, treatment: substitute, refusal: denied.refusal, name: denied.name})
+	text := "carpool refuses a statement"
+	if denied.refusal == refuseState {
+		text += ": " + denied.name
+	}
+	return wire.AppendQuery(dst, text)
 }
 
 func appendDescribe(dst []byte, statement string) []byte {

@@ -19,6 +19,7 @@ type unnamed struct {
 	// statement is what was prepared last, held by a reference; nil if it was
 	// bound in the same go, if there is none, or if it is too long to be kept.
 	statement *prepared.Statement
+	home      *prepared.Meaning // under what; nil if it isn't known
 	// here: the server at hand has the client's unnamed statement, or none.
 	here bool
 	// deeds are what it leaves behind when it is executed.
@@ -53,11 +54,13 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		if !whole && h.Body <= s.readable() {
 			return s.beginCollecting(p, h)
 		}
-		var refused string
-		if d, refused = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); refused != "" {
-			return s.refuseParse(p, h, refused)
+		var denied denial
+		if d, denied = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); denied.refusal != 0 {
+			return s.refuseParse(p, h, denied)
 		}
-		s.provide(p, d)
+		if !s.provide(p, d, true) {
+			return s.waitForServer(p)
+		}
 	}
 	v := s.exchange.client(wire.Parse)
 	if v == forward {
@@ -65,7 +68,8 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		s.unnamed.deeds = d
 		if s.exchange.statements != nil && whole && h.Size() <= maxInPlace && !bindFollows(rest[h.Size():]) {
 			if _, statement, ok := wire.ParseStatement(rest[wire.HeaderLen:h.Size()]); ok {
-				s.unnamed.statement = s.names.intern(statement)
+				s.names.doubt(s.uncertain())
+				s.unnamed.statement, s.unnamed.home = s.names.intern(statement), s.names.certain()
 			}
 		}
 	}
@@ -98,8 +102,17 @@ func (s *session) ensureUnnamed(p *splice) {
 	}
 	u.here = true
 	if u.statement != nil {
+		out := p.insert()
+		ahead, behind := s.aroundNow(u.home, u.statement.Sensitivity())
+		if ahead != "" {
+			out = x.command(out, s.proxy.translation.reserved, ahead, errandMeaning, "")
+		}
 		x.inject(kindParse)
-		p.out = u.statement.AppendUnnamedParse(p.insert())
+		out = u.statement.AppendUnnamedParse(out)
+		if behind != "" {
+			out = x.command(out, s.proxy.translation.reserved, behind, errandMeaning, "")
+		}
+		p.out = out
 		return
 	}
 	x.inject(kindClose)

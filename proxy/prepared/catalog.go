@@ -50,16 +50,32 @@ func (c *Catalog) InternIn(dialect string, rest []byte) *Statement {
 		s.refs.Add(1)
 		return s
 	}
-	c.last++
-	s := &Statement{
-		catalog: c,
-		name:    c.prefix + "_" + strconv.FormatUint(c.last, 10),
-		dialect: dialect,
-		rest:    string(rest),
-		varies:  varies(rest),
+	return c.addLocked(&Statement{dialect: dialect, rest: string(rest), varies: varies(rest), sensitivity: SensitivityOf(rest)})
+}
+
+// In returns the statement of the same bytes in another dialect, with a
+// reference for the caller. around is only called if there is none yet: it
+// returns commands to be executed before and behind each preparation, or
+// nothing.
+func (s *Statement) In(dialect string, around func() (ahead, behind string)) *Statement {
+	c := s.catalog
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if other, ok := c.statements[identity{dialect, s.rest}]; ok {
+		other.refs.Add(1)
+		return other
 	}
+	other := &Statement{dialect: dialect, rest: s.rest, varies: s.varies, sensitivity: s.sensitivity}
+	other.ahead, other.behind = around()
+	return c.addLocked(other)
+}
+
+// addLocked lists a new statement.
+func (c *Catalog) addLocked(s *Statement) *Statement {
+	c.last++
+	s.catalog, s.name = c, c.prefix+"_"+strconv.FormatUint(c.last, 10)
 	s.refs.Store(1)
-	c.statements[identity{dialect, s.rest}] = s
+	c.statements[identity{s.dialect, s.rest}] = s
 	c.bytes += s.size()
 	return s
 }
@@ -92,7 +108,20 @@ type Statement struct {
 	rest    string // body of Parse after the name
 	varies  bool
 	refs    atomic.Int64
+
+	sensitivity   Sensitivity
+	ahead, behind string
 }
+
+// Dialect is what it was interned in.
+func (s *Statement) Dialect() string { return s.dialect }
+
+// Sensitivity is what its meaning depends on.
+func (s *Statement) Sensitivity() Sensitivity { return s.sensitivity }
+
+// Around are commands to be executed before and behind its preparation on a
+// server; empty if there are none.
+func (s *Statement) Around() (ahead, behind string) { return s.ahead, s.behind }
 
 // Name is the statement's name on servers.
 func (s *Statement) Name() string { return s.name }
@@ -172,5 +201,5 @@ func (s *Statement) Release() {
 // size is about how many bytes the statement takes in memory.
 func (s *Statement) size() int64 {
 	const overhead = 128 // the struct, its place in the map, rounding
-	return int64(len(s.name) + len(s.rest) + overhead)
+	return int64(len(s.name) + len(s.dialect) + len(s.rest) + len(s.ahead) + len(s.behind) + overhead)
 }

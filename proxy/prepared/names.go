@@ -19,6 +19,10 @@ type Name struct {
 	Shape Shape
 	// Whole: it was told of the statement, and not just of a portal.
 	Whole bool
+	// Home is under what the client has prepared it; nil if that isn't known.
+	Home *Meaning
+	// Seen is under what Statement was chosen; nil if it has to be again.
+	Seen *Meaning
 }
 
 // Names is what one client calls its prepared statements. The zero value is
@@ -61,6 +65,14 @@ func (n *Names) Put(name string, one *Name) {
 		n.statements = make(map[string]*Name)
 	}
 	n.statements[name] = one
+}
+
+// Become makes the name stand for another statement, for which it takes a
+// reference, without a change of what the client knows.
+func (n *Name) Become(s *Statement) {
+	s.Retain()
+	n.Statement.Release()
+	n.Statement = s
 }
 
 // Delete forgets name and releases its statement. It reports whether the name

@@ -102,7 +102,7 @@ func (s onServer) everySettingCanBeGivenToAnotherSession(t *testing.T) {
 			t.Logf("%s: no other value is known", name)
 			continue
 		}
-		if text := "SELECT set_config('" + name + "', " + string(appendLiteral(nil, value)) + ", false)"; sets(t, from, text) != nil {
+		if text := "SELECT set_config('" + name + "', " + string(AppendLiteral(nil, value)) + ", false)"; sets(t, from, text) != nil {
 			t.Logf("%s can't be %q: %v", name, value, sets(t, from, text))
 			continue
 		}

@@ -230,12 +230,12 @@ func (s onServer) valuesAreWhatPostgresTakes(t *testing.T) {
 		name := string(effects[0].Name)
 		a, b := s.open(t, ""), s.open(t, "")
 		_, wanted := run(t, a, test.text)
-		_, err := run(t, b, "SELECT set_config("+string(appendLiteral(nil, name))+", "+string(appendLiteral(nil, string(effects[0].Value)))+", false)")
+		_, err := run(t, b, "SELECT set_config("+string(AppendLiteral(nil, name))+", "+string(AppendLiteral(nil, string(effects[0].Value)))+", false)")
 		if refusal(wanted) != refusal(err) {
 			t.Errorf("%s: %v, and with %q: %v", test.text, wanted, effects[0].Value, err)
 		} else if wanted == nil {
 			checked++
-			show := "SELECT current_setting(" + string(appendLiteral(nil, name)) + ")"
+			show := "SELECT current_setting(" + string(AppendLiteral(nil, name)) + ")"
 			if want, got := must(t, a, show), must(t, b, show); got != want {
 				t.Errorf("%s: %q, and with %q: %q", test.text, want, effects[0].Value, got)
 			}

@@ -203,15 +203,32 @@ func (c *Classifier) explain() {
 		executed = c.accept("analyze") || c.accept("analyse")
 		c.accept("verbose")
 	}
-	if !executed {
+	if !executed && !c.is("execute") && !c.is("create") {
 		c.skipStatement()
 		return
 	}
 	c.verb()
 	c.scan()
+	if !executed {
+		c.onlyNamed(first)
+	}
 	for i := first; i < len(c.effects); i++ {
 		c.effects[i].Exact = false
 	}
+}
+
+// onlyNamed leaves of the effects from first on those that name a statement,
+// which isn't executed.
+func (c *Classifier) onlyNamed(first int) {
+	kept := c.effects[:first]
+	for _, e := range c.effects[first:] {
+		if e.Kind == KindExecute {
+			e.Scope = ScopeTransaction
+			kept = append(kept, e)
+		}
+	}
+	clear(c.effects[len(kept):])
+	c.effects = kept
 }
 
 // copy reads what follows COPY: where it copies to or from, and calls in its

@@ -45,7 +45,8 @@ const (
 	// KindPrepare is an SQL PREPARE of the statement Name: Value is its text, to
 	// be classified when it is executed, and Types its types.
 	KindPrepare
-	// KindExecute is EXECUTE of the statement Name, whatever that does.
+	// KindExecute is EXECUTE of the statement Name, whatever that does; of the
+	// transaction if it is only named, as by EXPLAIN.
 	KindExecute
 	// KindDeallocate drops the statement Name.
 	KindDeallocate

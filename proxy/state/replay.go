@@ -118,14 +118,14 @@ func appendSet(dst []byte, server *Params, p *param) []byte {
 		// The cheapest form for the server: no plan, no rows.
 		dst = append(dst, "SET "...)
 		dst = append(appendName(dst, p.name), " TO "...)
-		return append(appendLiteral(dst, p.value), ';')
+		return append(AppendLiteral(dst, p.value), ';')
 	}
 	// Thanks to IS NULL the value isn't sent back to us: client_encoding may
 	// have no characters for it.
 	dst = append(dst, "SELECT pg_catalog.set_config("...)
-	dst = append(appendLiteral(dst, p.name), ", "...)
+	dst = append(AppendLiteral(dst, p.name), ", "...)
 	if ascii {
-		dst = appendLiteral(dst, p.value)
+		dst = AppendLiteral(dst, p.value)
 	} else {
 		dst = appendEncoded(dst, p)
 	}
@@ -157,11 +157,11 @@ func appendName(dst []byte, name string) []byte {
 	return dst
 }
 
-// appendLiteral writes an ASCII string as a literal. Quotes are doubled, which
+// AppendLiteral writes an ASCII string as a literal. Quotes are doubled, which
 // every setting of backslash_quote allows, and a string with backslashes is
 // marked as one, so that standard_conforming_strings doesn't matter. Since all
 // is ASCII, no byte can be taken for a part of another character.
-func appendLiteral(dst []byte, s string) []byte {
+func AppendLiteral(dst []byte, s string) []byte {
 	if strings.IndexByte(s, '\\') >= 0 {
 		dst = append(dst, 'E')
 	}
@@ -185,7 +185,7 @@ func appendEncoded(dst []byte, p *param) []byte {
 	if p.encoding == "" {
 		dst = append(dst, "pg_catalog.getdatabaseencoding()"...)
 	} else {
-		dst = appendLiteral(dst, p.encoding)
+		dst = AppendLiteral(dst, p.encoding)
 	}
 	return append(dst, ')')
 }
