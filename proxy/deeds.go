@@ -109,26 +109,21 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 // matters reports whether an effect leaves anything behind that isn't ignored,
 // or takes something away.
 func (s *session) matters(e *state.Effect) bool {
-	if e.Kind == state.KindChangeSchema && s.createsTemporary() {
-		e.Kind = state.KindCreateTemporary
-	}
 	if e.Kind == state.KindSequenceRead {
 		return s.rules.ignored&state.HoldsSequences == 0
 	}
 	return made(e)&^s.rules.ignored != 0 || e.Ends()&^s.rules.ignored != 0 || e.Kind == state.KindExecute
 }
 
-// createsTemporary reports whether what the client creates is temporary
-// because of its search_path.
-func (s *session) createsTemporary() bool {
-	path, ok := s.params.Value("search_path")
-	return ok && state.TemporaryFirst([]byte(path))
-}
-
 // made is what an effect may leave behind. What isn't known may be anything
-// that can be asked for, and something that can't.
+// that can be asked for, and something that can't. What is created where
+// search_path says may be temporary: the one that counts may have been set by
+// the statement before, by a function, or for the user or the database.
 func made(e *state.Effect) state.Holdings {
 	m := e.Makes()
+	if e.Placed {
+		m |= state.HoldsTemporary
+	}
 	if e.Kind == state.KindUnsure && e.Reason == state.ReasonFunction {
 		// What such a function leaves may be of a sort that only ends with the
 		// session, as a connection is.

@@ -24,6 +24,7 @@ type residue struct {
 	names []string // parameters that may have changed, as they were written
 	all   bool     // any parameter may have
 	reset bool     // parameters may be back at what the server starts with
+	temps bool     // temporary objects were created, and not just perhaps
 
 	// pins is why the client keeps its server.
 	pins state.Holdings
@@ -52,6 +53,7 @@ func (r *residue) suspects() bool { return r.makes != 0 || r.ends&r.pins != 0 }
 func (r *residue) may(e *state.Effect, m state.Holdings, excerpt func() string) {
 	r.makes |= m & state.Askable()
 	r.ends |= e.Ends()
+	r.temps = r.temps || e.Kind == state.KindCreateTemporary
 	switch {
 	case m&state.HoldsParameters == 0:
 	case e.Kind == state.KindSet, e.Kind == state.KindReset:
@@ -90,9 +92,10 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	r.reset = r.reset || e.Kind == state.KindReset
 }
 
-// hasTemporary reports whether the client has temporary objects, or may have.
+// hasTemporary reports whether the client has temporary objects, as far as is
+// known.
 func (r *residue) hasTemporary() bool {
-	return r != nil && (r.pins|r.makes)&state.HoldsTemporary != 0
+	return r != nil && (r.temps || r.pins&state.HoldsTemporary != 0)
 }
 
 // touched reports whether a parameter is one of those that may have changed.
@@ -180,7 +183,7 @@ func (r *residue) settled(asked, held state.Holdings) {
 
 // forgetSuspicion: what there was to be asked about is settled.
 func (r *residue) forgetSuspicion() {
-	r.makes, r.ends, r.names, r.all, r.reset = 0, 0, r.names[:0], false, false
+	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
 	r.restore, r.findings, r.attempts = r.restore[:0], nil, 0
 }
 
