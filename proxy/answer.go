@@ -258,8 +258,8 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.unprimed(r)
 		case v == refused && errand == errandPrepare:
 			s.notProvided(n.name)
-		case v == refused && errand == errandDeallocate:
-			s.exchange.doubt = true // something else is prepared there than we know of
+		case v == refused && errand == errandStrangers:
+			s.exchange.doubt = true // something else is there than we know of
 		case v == refused: // the transaction has failed, and the client will hear of that
 		case r.Severity == severityFatal || r.Severity == "PANIC":
 			s.told = true

@@ -163,7 +163,7 @@ func (s *session) begin() {
 	s.exchange.begin(names, &s.route.tenant.schema)
 	s.queryStart, s.xactStart = now, now
 	s.told = false
-	s.unnamed.here = false
+	s.unnamed.here, s.ownNumbers = false, false
 	s.route.count(s.w).assignments.Add(1)
 
 	if s.key == (cancelKey{}) {
@@ -186,6 +186,7 @@ func (s *session) activate() {
 	if srv := s.server; len(srv.sqlNames) > 0 && srv.sqlOf != s.sql {
 		s.dropStrangers()
 	}
+	s.forgetNumbers()
 	if s.deferred != nil {
 		s.beginDeferred()
 	}

@@ -25,6 +25,9 @@ type deeds struct {
 	// potential is what a statement will leave behind that an SQL PREPARE among
 	// the effects prepares, when it is executed.
 	potential state.Holdings
+	// numbers: they ask for what sequences have given before, or prepare a
+	// statement that does.
+	numbers bool
 	// leaves: there is more to them than what the journal of LISTEN is told.
 	leaves bool
 	// listens: they may change what the client listens on.
@@ -97,11 +100,18 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 	}
 	clear(kept)
 	for i := range d.effects {
-		if e := &d.effects[i]; e.Kind == state.KindPrepare {
+		switch e := &d.effects[i]; e.Kind {
+		case state.KindPrepare:
 			for _, inner := range s.w.classifier.Classify(e.Value, dialect) {
 				d.potential |= made(&inner)
+				d.numbers = d.numbers || inner.Kind == state.KindSequenceRead && s.matters(&inner)
 			}
+		case state.KindSequenceRead:
+			d.numbers = true
 		}
+	}
+	if d.numbers {
+		s.route.readsNumbers()
 	}
 	return d, ""
 }

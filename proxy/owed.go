@@ -46,16 +46,16 @@ type pending struct {
 type errand uint8
 
 const (
-	errandNone       errand = iota
-	errandReplay            // gives the server the client's parameters
-	errandRestore           // gives it those that a RESET in the transaction has to lead to
-	errandPrepare           // prepares what the client has prepared by SQL elsewhere
-	errandDeallocate        // drops what another client has prepared by SQL
-	errandBegin             // begins the transaction of a client that was told it had begun
-	errandAudit             // asks what the client has left behind
-	errandMark              // divides notifications between the server and the hub
-	errandUnlisten          // ends the server's listening, which the hub does now
-	errandRollback          // ends the transaction of a client that is gone
+	errandNone      errand = iota
+	errandReplay           // gives the server the client's parameters
+	errandRestore          // gives it those that a RESET in the transaction has to lead to
+	errandPrepare          // prepares what the client has prepared by SQL elsewhere
+	errandStrangers        // takes away what another client has left, or what stood in for something
+	errandBegin            // begins the transaction of a client that was told it had begun
+	errandAudit            // asks what the client has left behind
+	errandMark             // divides notifications between the server and the hub
+	errandUnlisten         // ends the server's listening, which the hub does now
+	errandRollback         // ends the transaction of a client that is gone
 )
 
 // kind is the sort of message that an answer is owed to.

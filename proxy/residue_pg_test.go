@@ -338,32 +338,3 @@ func TestPolicies(t *testing.T) {
 		t.Error("what is ignored doesn't leak")
 	}
 }
-
-// The default of a column advances a sequence, which no text shows. What
-// another client's INSERT has left isn't taken for one's own.
-func TestNobodySeesAStrangersNumber(t *testing.T) {
-	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 1")
-	a, b := talk(t, p.address()), talk(t, p.address())
-	a.run("drop table if exists numbered", "create table numbered (id serial)", "insert into numbered default values")
-	for _, first := range []string{"", "begin"} {
-		b.run(first)
-		if got := types(b.ask(simple("select lastval()"))); !strings.Contains(got, "E:55000") {
-			t.Errorf("another client gets %s", got)
-		}
-		b.run("rollback")
-	}
-	if got := types(b.ask(parse("", "select currval('numbered_id_seq')"), bind("", ""), execute("", 0), syncNow)); !strings.Contains(got, "E:55000") {
-		t.Errorf("another client gets %s", got)
-	}
-	// In one transaction it is there, whoever was on the server before.
-	b.run("begin", "insert into numbered default values")
-	if got := b.query("select lastval()"); got != "2" {
-		t.Errorf("in its own transaction: %s", got)
-	}
-	b.run("commit")
-	b.run("begin; insert into numbered default values")
-	if got := b.query("select currval('numbered_id_seq')"); got != "3" {
-		t.Errorf("in its own transaction: %s", got)
-	}
-	b.run("commit")
-}

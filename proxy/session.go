@@ -82,6 +82,7 @@ type session struct {
 	aborted    bool // the transaction whose BEGIN is deferred has failed
 	unlooked   bool // the server has worked for it and not been looked into
 	leaving    bool // to be sent away after the transaction
+	ownNumbers bool // currval and lastval of the server at hand know of nobody else
 	canceling  bool // a cancel request came while the server was on its way
 
 	prev, next *session

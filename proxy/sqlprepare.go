@@ -144,7 +144,7 @@ func (s *session) dropStrangers() {
 	}
 	out = wire.Finish(append(out, 0), mark)
 	srv.sqlNames, srv.sqlOf = nil, nil
-	s.exchange.ask(errandDeallocate)
+	s.exchange.ask(errandStrangers)
 	srv.conn.Send(out)
 	s.w.toServer = reuse(out)
 }
@@ -158,9 +158,10 @@ func (s *session) provide(p *splice, d *deeds) {
 		switch e := &d.effects[i]; e.Kind {
 		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
 			s.provideName(p, e.Name, e.Kind == state.KindExecute)
-		case state.KindSequenceRead:
-			s.hideSequences(p)
 		}
+	}
+	if d.numbers {
+		s.hideNumbers(p)
 	}
 }
 
@@ -215,21 +216,8 @@ func (s *session) provideBound(p *splice, name []byte) {
 func (s *session) unprovide(p *splice, name string) {
 	delete(s.server.sqlNames, name)
 	s.unnamed.here = false
-	s.exchange.ask(errandDeallocate)
+	s.exchange.ask(errandStrangers)
 	p.out = wire.AppendQuery(p.insert(), "DEALLOCATE "+string(appendQuoted(nil, []byte(name))))
-}
-
-// hideSequences sees to it that currval and lastval don't answer with what
-// another client's INSERT has left, which no text shows: if the client has
-// advanced no sequence that we know of, they are to say so.
-func (s *session) hideSequences(p *splice) {
-	x := &s.exchange
-	if x.status != wire.TxIdle || !x.errandsOnly() || s.residue != nil && s.residue.pins&state.HoldsSequences != 0 {
-		return
-	}
-	s.unnamed.here = false
-	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare})
-	p.out = wire.AppendQuery(p.insert(), "DISCARD SEQUENCES")
 }
 
 // notProvided: the server couldn't prepare a statement again. It will say so
