@@ -266,6 +266,7 @@ func (s *session) release() {
 func (s *session) unlink() *server {
 	srv := s.server
 	doubt := s.exchange.doubt
+	s.recovering = false
 	s.exchange.end()
 	srv.ring = s.exchange.queue
 	s.exchange.queue = nil

@@ -191,6 +191,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	if v == forward {
 		s.unnamed.replaced() // it drops the statement without a name
 		s.exchange.attach(d)
+		s.recovering = s.recovering || d.takesAway(s.startup)
 	}
 	return s.apply(p, h, v, nil)
 }
@@ -275,6 +276,7 @@ func (s *session) bind(v verdict, d *deeds) verdict {
 	if v == forward || v == replace {
 		s.bound = d
 		s.exchange.attach(d)
+		s.recovering = s.recovering || d.takesAway(s.startup)
 		s.expectAll(d)
 	}
 	return v

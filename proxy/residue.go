@@ -38,11 +38,12 @@ type residue struct {
 	// restore are parameters that a RESET in the present transaction has taken to
 	// the server's default instead of the client's own.
 	restore []string
+	// lasting: not all of them by SET LOCAL.
+	lasting bool
 
 	asked    state.Holdings  // in the last audit
 	findings *state.Findings // while it is under way
 	attempts int             // audits in a row that failed
-	waiting  bool            // the client waits for the answer
 }
 
 // suspects reports whether there is anything to be asked about.
@@ -133,20 +134,30 @@ func (r *residue) unpin(h state.Holdings) {
 }
 
 // question is what the server is to be asked; false if there is nothing.
-// reported are parameters whose values servers report anyway.
-func (r *residue) question(q *state.Question, reported, client *state.Params) bool {
+// reported are parameters whose values servers report anyway: whether they were
+// set or reset they don't say, which matters for what the client began with.
+func (r *residue) question(q *state.Question, reported, client, startup *state.Params) bool {
 	q.Holds = r.makes | r.ends&r.pins&state.Askable()
 	q.All = r.all
 	q.Names = q.Names[:0]
 	if q.Holds&state.HoldsParameters != 0 {
 		for _, name := range r.names {
-			if _, known := reported.Value(name); !known {
+			_, known := reported.Value(name)
+			_, own := startup.Value(name)
+			if !known || own && r.reset {
 				q.Names = append(q.Names, name)
 			}
 		}
 		if r.all {
 			for p := range client.All() {
 				if _, known := reported.Value(p.Name); !known && !slices.Contains(q.Names, p.Name) {
+					q.Names = append(q.Names, p.Name)
+				}
+			}
+		}
+		if r.all && r.reset {
+			for p := range startup.All() {
+				if !slices.Contains(q.Names, p.Name) {
 					q.Names = append(q.Names, p.Name)
 				}
 			}
@@ -184,7 +195,7 @@ func (r *residue) settled(asked, held state.Holdings) {
 // forgetSuspicion: what there was to be asked about is settled.
 func (r *residue) forgetSuspicion() {
 	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
-	r.restore, r.findings, r.attempts = r.restore[:0], nil, 0
+	r.restore, r.lasting, r.findings, r.attempts = r.restore[:0], false, nil, 0
 }
 
 // remains is what a server has to be freed of when the client is gone.

@@ -83,6 +83,7 @@ type session struct {
 	unlooked   bool // the server has worked for it and not been looked into
 	leaving    bool // to be sent away after the transaction
 	ownNumbers bool // currval and lastval of the server at hand know of nobody else
+	recovering bool // what comes next waits until what a RESET took away is back
 	canceling  bool // a cancel request came while the server was on its way
 
 	prev, next *session

@@ -74,7 +74,7 @@ func (s *session) sampled() bool {
 // it sends meanwhile goes to the same server.
 func (s *session) ask(r *residue) bool {
 	q := &s.w.question
-	if !r.question(q, s.server.base, s.params) {
+	if !r.question(q, s.server.base, s.params, s.startup) {
 		return false
 	}
 	r.asked, r.findings = q.Holds, &state.Findings{}
@@ -84,10 +84,6 @@ func (s *session) ask(r *residue) bool {
 	s.server.conn.Send(out)
 	s.w.toServer = reuse(out)
 	s.route.count(s.w).audits.Add(1)
-	if len(r.restore) > 0 || r.reset && s.startup.Len() > 0 {
-		r.waiting = true // what comes next mustn't run with the server's default
-		s.client.Pause()
-	}
 	return true
 }
 
@@ -105,10 +101,6 @@ func (s *session) noteFinding(body []byte) {
 // audited goes on when the server has answered all of ask's question.
 func (s *session) audited() {
 	r := s.residue
-	if r.waiting {
-		r.waiting = false
-		s.client.Resume()
-	}
 	if r.findings == nil {
 		return // it failed, and is asked again
 	}
@@ -159,16 +151,20 @@ func (s *session) auditFailed(report wire.Report) {
 func (s *session) learn(r *residue) {
 	srv := s.server
 	client, server, ok := s.params, srv.params, true
-	if r.findings != nil {
-		for setting := range r.findings.Settings() {
-			if !setting.Explicit {
-				client, server = s.defaulted(client, setting.Name), s.proxy.params.Without(server, setting.Name)
-				continue
-			}
+	var told []byte
+	for setting := range r.findings.Settings() {
+		if setting.Explicit {
 			var a, b bool
 			client, a = s.proxy.params.With(client, setting.Name, setting.Value)
 			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
 			ok = ok && a && b
+			continue
+		}
+		client = s.defaulted(client, setting.Name)
+		if standard, reported := srv.params.Value(setting.Name); !s.reports(setting.Name) {
+			server = s.proxy.params.Without(server, setting.Name)
+		} else if own, _ := client.Value(setting.Name); reported && own != standard {
+			told = wire.AppendParameterStatus(told, setting.Name, own)
 		}
 	}
 	if !ok {
@@ -176,37 +172,19 @@ func (s *session) learn(r *residue) {
 	}
 	srv.params = server
 	s.setParams(client)
-	s.restoreReported(r)
+	if len(told) > 0 {
+		s.client.Send(told)
+	}
+	if r.asked&state.HoldsParameters == 0 {
+		s.restoreReported(r)
+	}
 }
 
-// defaulted is client with the parameter name as the client began with it.
-func (s *session) defaulted(client *state.Params, name string) *state.Params {
-	if value, own := s.startup.Value(name); own {
-		if next, ok := s.proxy.params.With(client, name, value); ok {
-			return next
-		}
-	}
-	return s.proxy.params.Without(client, name)
-}
-
-// restoreReported: a RESET takes parameters to what the server began with. What
-// the client had asked for when it logged in has to come back, and it is told.
-func (s *session) restoreReported(r *residue) {
-	if !r.reset {
-		return
-	}
-	srv := s.server
-	for p := range s.startup.All() {
-		standard, reported := srv.base.Value(p.Name)
-		now, _ := srv.params.Value(p.Name)
-		if !reported || now != standard || now == p.Value || !(r.all || r.touched(p.Name)) {
-			continue
-		}
-		if next, ok := s.proxy.params.With(s.params, p.Name, p.Value); ok {
-			s.setParams(next)
-			s.client.Send(wire.AppendParameterStatus(nil, p.Name, p.Value))
-		}
-	}
+// reports reports whether the server at hand tells of every change of a
+// parameter.
+func (s *session) reports(name string) bool {
+	_, reported := s.server.base.Value(name)
+	return reported
 }
 
 func (s *session) setParams(p *state.Params) {
@@ -374,40 +352,4 @@ func (s *session) applied(e *state.Effect) bool {
 	srv.params = server
 	s.setParams(client)
 	return true
-}
-
-// restoreLater notes parameters that a RESET took to the server's default, in
-// case the transaction goes on.
-func (s *session) restoreLater(r *residue, e *state.Effect) {
-	switch e.Kind {
-	case state.KindReset:
-		if _, own := s.startup.Value(string(e.Name)); own {
-			r.restore = append(r.restore, string(e.Name))
-		}
-	case state.KindResetAll:
-		for p := range s.startup.All() {
-			r.restore = append(r.restore, p.Name)
-		}
-	}
-}
-
-// restore gives the server, in the midst of a transaction, the values that the
-// client's RESETs should have led to.
-func (s *session) restore(r *residue) {
-	var wanted *state.Params
-	for _, name := range r.restore {
-		if value, own := s.startup.Value(name); own {
-			if next, ok := s.proxy.params.With(wanted, name, value); ok {
-				wanted = next
-			}
-		}
-	}
-	r.restore = r.restore[:0]
-	out := state.AppendReplay(s.w.toServer[:0], nil, wanted)
-	if len(out) > 0 {
-		s.exchange.ask(errandRestore)
-		s.unnamed.here = false
-		s.server.conn.Send(out)
-	}
-	s.w.toServer = reuse(out)
 }

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"carpool/proxy/wire"
@@ -39,6 +40,43 @@ func AppendReplay(dst []byte, server, client *Params) []byte {
 		return dst[:start]
 	}
 	dst = appendIdentity(dst, client, false)
+	return wire.Finish(append(dst, 0), mark)
+}
+
+// AppendRestore appends one Query message that sets the parameters of wanted
+// again, to be sent in the midst of a transaction after they may have been
+// reset: those that the session has set itself are left as they are. local is
+// for SET LOCAL. It appends nothing if nothing is wanted. What holds for
+// AppendReplay holds for it too.
+func AppendRestore(dst []byte, wanted *Params, local bool) []byte {
+	if wanted == nil {
+		return dst
+	}
+	dst, mark := wire.Begin(dst, wire.Query)
+	dst = append(dst, "SELECT pg_catalog.set_config(w.name,w.value,"...)
+	dst = strconv.AppendBool(dst, local)
+	dst = append(dst, ") IS NULL FROM (VALUES "...)
+	for i := range wanted.list {
+		p := &wanted.list[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		name, ok := spelled(p.name)
+		if !ok {
+			name = strings.ToLower(p.name)
+		}
+		dst = appendLiteral(append(dst, '('), name)
+		dst = append(dst, ',')
+		if isASCII(p.value) {
+			dst = appendLiteral(dst, p.value)
+		} else {
+			dst = appendEncoded(dst, p)
+		}
+		dst = append(dst, ')')
+	}
+	// Custom parameters aren't listed unless a library has made them.
+	dst = append(dst, `) AS w(name,value) LEFT JOIN pg_catalog.pg_show_all_settings() AS s ON s.name OPERATOR(pg_catalog.=) w.name `+
+		`WHERE s.source OPERATOR(pg_catalog.<>) 'session' OR s.name IS NULL AND COALESCE(pg_catalog.current_setting(w.name,true),'') OPERATOR(pg_catalog.=) ''`...)
 	return wire.Finish(append(dst, 0), mark)
 }
 
