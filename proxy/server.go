@@ -312,11 +312,7 @@ func (srv *server) forgetStatements() {
 // paramsReset forgets the parameters that the server doesn't report, after it
 // has reset them all; of the others it has said what they are now.
 func (srv *server) paramsReset() {
-	for p := range srv.params.All() {
-		if _, reported := srv.base.Value(p.Name); !reported {
-			srv.params = srv.proxy.params.Without(srv.params, p.Name)
-		}
-	}
+	srv.params = srv.proxy.params.ResetAll(srv.params, srv.base)
 }
 
 // giveBack ends the lease of a server that no session holds any more, once no

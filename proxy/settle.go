@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"strings"
+
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -153,7 +155,7 @@ func (s *session) learn(r *residue) {
 	client, server, ok := s.params, srv.params, true
 	var told []byte
 	for setting := range r.findings.Settings() {
-		if setting.Explicit {
+		if setting.Explicit && !s.emptied(r, &setting) {
 			var a, b bool
 			client, a = s.proxy.params.With(client, setting.Name, setting.Value)
 			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
@@ -178,6 +180,13 @@ func (s *session) learn(r *residue) {
 	if r.asked&state.HoldsParameters == 0 {
 		s.restoreReported(r)
 	}
+}
+
+// emptied reports whether a custom parameter that the client brought at its
+// login is without a value because of a RESET.
+func (s *session) emptied(r *residue, found *state.Setting) bool {
+	_, own := s.startup.Value(found.Name)
+	return own && r.reset && found.Value == "" && strings.Contains(found.Name, ".")
 }
 
 // reports reports whether the server at hand tells of every change of a
@@ -237,7 +246,7 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 		s.deallocated(nil)
 	case state.KindDiscardAll: // a transaction of its own always
 		s.deallocated(nil)
-		s.setParams(s.overlay(s.server.base, s.startup))
+		s.setParams(s.overlay(s.proxy.params.ResetAll(s.params, nil), s.server.base, s.startup))
 	case state.KindExecute:
 		one, _ := s.sql.find(e.Name)
 		return one.makes == 0 && s.named[string(significant(e.Name))] == nil
@@ -340,8 +349,18 @@ func (s *session) applied(e *state.Effect) bool {
 		return false
 	}
 	if e.Kind == state.KindReset {
-		srv.params = s.proxy.params.Without(srv.params, name)
-		s.setParams(s.defaulted(s.params, name))
+		if _, own := s.startup.Value(name); own {
+			srv.params = s.proxy.params.Without(srv.params, name)
+			s.setParams(s.defaulted(s.params, name))
+			return true
+		}
+		client, a := s.proxy.params.Reset(s.params, name)
+		server, b := s.proxy.params.Reset(srv.params, name)
+		if !a || !b {
+			return false
+		}
+		srv.params = server
+		s.setParams(client)
 		return true
 	}
 	client, a := s.proxy.params.With(s.params, name, string(e.Value))

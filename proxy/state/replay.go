@@ -116,10 +116,11 @@ func appendIdentity(dst []byte, p *Params, reset bool) []byte {
 }
 
 // appendResets resets what server has and client hasn't.
+// A custom parameter that is empty can't be taken any further.
 func appendResets(dst []byte, server, client *Params) []byte {
 	for i := range server.Len() {
 		name := server.list[i].name
-		if _, ok := client.find(name); !ok && !isIdentity(name) {
+		if _, ok := client.find(name); !ok && !isIdentity(name) && !emptied(&server.list[i]) {
 			dst = append(dst, "RESET "...)
 			dst = append(appendName(dst, name), ';')
 		}
@@ -147,6 +148,10 @@ func appendSet(dst []byte, server *Params, p *param) []byte {
 	if at, ok := server.find(p.name); ok && same(&server.list[at], p) {
 		return dst
 	}
+	if emptied(p) {
+		// It may belong to a library here, which has a value for it.
+		return append(appendName(append(dst, "RESET "...), p.name), ';')
+	}
 	if relative(p) {
 		dst = append(dst, "RESET "...)
 		dst = append(appendName(dst, p.name), ';')
@@ -169,6 +174,10 @@ func appendSet(dst []byte, server *Params, p *param) []byte {
 	}
 	return append(dst, ", false) IS NULL;"...)
 }
+
+// emptied reports whether p is a custom parameter that is there and has no
+// value, as after a RESET.
+func emptied(p *param) bool { return p.value == "" && custom(p.name) }
 
 // relative reports whether what the setting comes to depends on the one before:
 // a DateStyle that doesn't name both the style and the order of day and month.
