@@ -119,8 +119,11 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 // matters reports whether an effect leaves anything behind that isn't ignored,
 // or takes something away.
 func (s *session) matters(e *state.Effect) bool {
-	if e.Kind == state.KindSequenceRead {
+	switch e.Kind {
+	case state.KindSequenceRead:
 		return s.rules.ignored&state.HoldsSequences == 0
+	case state.KindCreateTemporary: // though it be dropped at the end, see temps
+		return s.rules.ignored&state.HoldsTemporary == 0
 	}
 	return made(e)&^s.rules.ignored != 0 || e.Ends()&^s.rules.ignored != 0 || e.Kind == state.KindExecute
 }

@@ -55,7 +55,7 @@ const (
 	errandAudit            // asks what the client has left behind
 	errandMark             // divides notifications between the server and the hub
 	errandUnlisten         // ends the server's listening, which the hub does now
-	errandRollback         // ends the transaction of a client that is gone
+	errandRollback         // ends the transaction of a client that is gone, or a refused parameter's
 )
 
 // kind is the sort of message that an answer is owed to.

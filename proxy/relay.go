@@ -131,6 +131,9 @@ func (s *session) clientMessage(p *splice) bool {
 		return s.waitForServer(p)
 	}
 	if s.server == nil {
+		if s.refused != nil && s.mend(p, h) {
+			return false
+		}
 		if done, more := s.withoutServer(p, h); done {
 			return more
 		}

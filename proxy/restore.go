@@ -39,11 +39,12 @@ func (d *deeds) takesAway(startup *state.Params) bool {
 }
 
 // recovers reports whether the client's next message has to wait until the
-// server has answered a RESET. What belongs to a batch under way doesn't, or the
+// server has answered a RESET, is out of a transaction that a refused parameter
+// has left, or has been parted from without that. What belongs to a batch under way doesn't, or the
 // batch would have no end.
 func (s *session) recovers() bool {
 	x := &s.exchange
-	return s.recovering && s.server != nil && !x.settled() && !x.batch && !x.skipping && !x.copyIn
+	return (s.recovering || s.poisoned || s.mending != mendingNone) && s.server != nil && !x.settled() && !x.batch && !x.skipping && !x.copyIn
 }
 
 // restoreLater notes parameters that a RESET took to the server's default, in

@@ -42,6 +42,9 @@ func (s *session) conclude() {
 	if s.listening != nil && !s.settleListening() {
 		return
 	}
+	if s.mending != mendingNone {
+		s.endMending()
+	}
 	if r := s.residue; r != nil {
 		if r.pins != 0 {
 			s.keepPinned(r)
@@ -108,7 +111,9 @@ func (s *session) audited() {
 	}
 	s.learn(r)
 	before := r.pins
-	r.settled(r.asked, s.held(r.findings))
+	held := s.held(r.findings)
+	s.server.temps = s.server.temps || held&state.HoldsTemporary != 0
+	r.settled(r.asked, held)
 	if new := r.pins &^ before; new != 0 {
 		s.proxy.hazards.found(s, new, r)
 	}
@@ -216,7 +221,9 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 		if query && e.Statement != d.completed {
 			continue
 		}
+		s.server.temps = s.server.temps || e.Kind == state.KindCreateTemporary
 		s.executedFor(e, tag)
+		s.mended(e)
 		if !d.leaves || s.executedSQL(d, e) || d.lone && query && s.applied(e) {
 			continue
 		}

@@ -26,11 +26,45 @@ func Acceptable(name, value string) bool {
 // ASCII and means the same in every client_encoding and with either setting of
 // standard_conforming_strings and backslash_quote.
 func AppendReplay(dst []byte, server, client *Params) []byte {
+	return appendReplay(dst, server, client, "", "")
+}
+
+// AppendGuardedReplay is AppendReplay for a server that is sent more at once: if
+// it refuses a parameter, it is in a failed transaction afterwards, and does
+// nothing of what is sent behind until that is rolled back.
+func AppendGuardedReplay(dst []byte, server, client *Params) []byte {
+	return appendReplay(dst, server, client, guardBegin, guardEnd)
+}
+
+const (
+	guardBegin = "BEGIN;"
+	guardEnd   = "COMMIT"
+)
+
+// RefusedParameter is the parameter that the query of AppendGuardedReplay has
+// come to nothing with, when done of its statements have succeeded; empty if it
+// was none.
+func RefusedParameter(server, client *Params, done int) string {
+	query := AppendGuardedReplay(nil, server, client)
+	if len(query) == 0 {
+		return ""
+	}
+	var c Classifier
+	for _, e := range c.Classify(query[wire.HeaderLen:len(query)-1], Dialect{}) {
+		if e.Statement == done && (e.Kind == KindSet || e.Kind == KindReset) {
+			return string(e.Name)
+		}
+	}
+	return ""
+}
+
+func appendReplay(dst []byte, server, client *Params, begin, end string) []byte {
 	if server == client {
 		return dst
 	}
 	start := len(dst)
 	dst, mark := wire.Begin(dst, wire.Query)
+	dst = append(dst, begin...)
 	changes := !sameIdentity(server, client)
 	dst = appendIdentity(dst, server, true)
 	empty := len(dst)
@@ -40,7 +74,7 @@ func AppendReplay(dst []byte, server, client *Params) []byte {
 		return dst[:start]
 	}
 	dst = appendIdentity(dst, client, false)
-	return wire.Finish(append(dst, 0), mark)
+	return wire.Finish(append(append(dst, end...), 0), mark)
 }
 
 // AppendRestore appends one Query message that sets the parameters of wanted
