@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +84,7 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	case !r.touched(name):
 		if len(r.names) == state.MaxParams {
 			r.all = true
+			r.pin(state.HoldsParameters, tooManyParameters)
 			return
 		}
 		r.names = append(r.names, name)
@@ -91,6 +93,12 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 		r.names = append(r.names, "role") // it resets the role
 	}
 	r.reset = r.reset || e.Kind == state.KindReset
+}
+
+// tooManyParameters is what SHOW PINS says of a client with more than can be set
+// again on another server. A RESET ALL or DISCARD ALL frees it.
+func tooManyParameters() string {
+	return fmt.Sprintf("more than %d parameters, or values of more than %d bytes", state.MaxParams, state.MaxValueLen)
 }
 
 // hasTemporary reports whether the client has temporary objects, as far as is
@@ -104,8 +112,9 @@ func (r *residue) touched(name string) bool {
 	return slices.ContainsFunc(r.names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// did notes that a statement with an effect has been executed, behind may.
-func (r *residue) did(e *state.Effect) {
+// did notes that a statement with an effect has been executed, behind may. lone
+// is for one that is a transaction of its own: others may be rolled back.
+func (r *residue) did(e *state.Effect, lone bool) {
 	switch e.Kind {
 	case state.KindDiscardAll:
 		r.unpin(state.HoldsSequences | state.HoldsUnknown | state.HoldsParameters)
@@ -113,7 +122,9 @@ func (r *residue) did(e *state.Effect) {
 	case state.KindDiscardSequences:
 		r.unpin(state.HoldsSequences)
 	case state.KindResetAll:
-		r.unpin(state.HoldsParameters)
+		if lone {
+			r.unpin(state.HoldsParameters)
+		}
 		r.reset = true
 	}
 }

@@ -267,6 +267,58 @@ func TestAQueryBeyondMaxParseSize(t *testing.T) {
 	}
 }
 
+// The setting that was set is the one that is named.
+func TestTheSettingThatRefusesIsNamed(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\nsession_state = reject\nstate_locks = reject\nstate_parameters = replay")
+	k := talk(t, p.address())
+	for text, setting := range map[string]string{"listen x": "session_state", "do $$begin end$$": "session_state", "select pg_advisory_lock(1)": "state_locks"} {
+		r := wire.ParseReport(k.ask(simple(text))[0].body)
+		if !strings.Contains(r.Message, "("+setting+" = reject)") || !strings.Contains(r.Hint, setting+" = transparent") {
+			t.Errorf("%s: %+v", text, r)
+		}
+	}
+	k.run("set work_mem to '5MB'")
+	if got := k.query("show work_mem"); got != "5MB" {
+		t.Error(got)
+	}
+}
+
+// A client with more parameters than are remembered keeps its server until it
+// resets them.
+func TestMoreParametersThanAreRemembered(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
+	b := talk(t, p.address())
+	var together strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&together, "set many.p%d to %d;", i, i)
+	}
+	one := func(k *talker) {
+		for i := range 200 {
+			k.run(fmt.Sprintf("set many.p%d to %d", i, i))
+		}
+	}
+	for name, set := range map[string]func(k *talker){"one by one": one, "together": func(k *talker) { k.run(together.String()) }} {
+		a := talk(t, p.address())
+		set(a)
+		eventually(t, name+": the pin", func() bool { return len(p.Pins()) == 1 })
+		if pin := p.Pins()[0]; !strings.Contains(pin.Cause, "more than 128 parameters") || pin.Kinds[0] != "parameters" {
+			t.Errorf("%s: %+v", name, pin)
+		}
+		a.run("begin; reset all; rollback")
+		for range 2 {
+			if got := a.query("select current_setting('many.p199')"); got != "199" {
+				t.Errorf("%s: %q", name, got)
+			}
+			if got := b.query("select coalesce(current_setting('many.p199', true), '')"); got != "" {
+				t.Errorf("%s: another client finds %q", name, got)
+			}
+		}
+		a.run("reset all")
+		eventually(t, name+": the pin to be gone", func() bool { return len(p.Pins()) == 0 && p.Pools()[0].Pool.Leased == 0 })
+		_ = a.conn.Close()
+	}
+}
+
 // Whatever a client has left, and however it leaves, the next one finds nothing.
 func TestWhatIsLeftIsCleaned(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")

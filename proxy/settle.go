@@ -175,7 +175,7 @@ func (s *session) learn(r *residue) {
 		}
 	}
 	if !ok {
-		r.pin(state.HoldsParameters, func() string { return "more parameters than can be remembered" })
+		r.pin(state.HoldsParameters, tooManyParameters)
 	}
 	srv.params = server
 	s.setParams(client)
@@ -229,7 +229,7 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 		}
 		r := s.remember()
 		s.may(d, e)
-		r.did(e)
+		r.did(e, d.lone && query)
 		s.restoreLater(r, e)
 	}
 	if query {
