@@ -86,6 +86,23 @@ func (s *StateSettings) over(policies StatePolicies) StatePolicies {
 	return policies
 }
 
+// StateKindSet is a set of kinds of state. The zero value is empty.
+type StateKindSet [StateKinds]bool
+
+// generalKinds are the kinds whose policy is from the session_state of one of
+// the scopes, the narrowest of which comes first.
+func generalKinds(scopes ...*StateSettings) (general StateKindSet) {
+	for kind := range general {
+		for _, s := range scopes {
+			if s.Kinds[kind].Set || s.General.Set {
+				general[kind] = !s.Kinds[kind].Set
+				break
+			}
+		}
+	}
+	return general
+}
+
 // policyWord is a policy as it may be written for some kinds of state.
 type policyWord struct {
 	word   string

@@ -99,6 +99,28 @@ u = session_audit=always deferred_begin=on pin_log_after=0 listen_queue_size=3
 	}
 }
 
+// Whose setting a policy was is known, to name it.
+func TestGeneralPolicies(t *testing.T) {
+	general, kind := Some(PolicyReject), StateLocks
+	own := StateSettings{}
+	own.Kinds[kind] = general
+	for name, test := range map[string]struct {
+		user, database, global StateSettings
+		want                   bool
+	}{
+		"nothing is set":         {},
+		"the general one":        {global: StateSettings{General: general}, want: true},
+		"its own":                {global: own},
+		"both":                   {global: StateSettings{General: general, Kinds: own.Kinds}},
+		"the database's general": {database: StateSettings{General: general}, global: own, want: true},
+		"the user's own":         {user: own, database: StateSettings{General: general}},
+	} {
+		if got := generalKinds(&test.user, &test.database, &test.global)[kind]; got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 func TestStateDefaults(t *testing.T) {
 	c := Default()
 	r := c.Resolve(&Database{Name: "a"}, "u")

@@ -25,6 +25,7 @@ type Resolved struct {
 	TransactionTimeout       time.Duration // user, transaction_timeout
 	ClientIdleTimeout        time.Duration // user, client_idle_timeout
 	State                    StatePolicies // user, database, state_*, session_state; see [Config.Resolve]
+	StateGeneral             StateKindSet  // the kinds whose policy was given by a session_state
 	SessionAudit             Audit         // user, database, session_audit
 	DeferredBegin            bool          // user, database, deferred_begin
 	PinLogAfter              time.Duration // user, database, pin_log_after; 0 is never
@@ -60,6 +61,7 @@ func (c *Config) Resolve(d *Database, user string) Resolved {
 		TransactionTimeout:       u.TransactionTimeout.Or(c.TransactionTimeout),
 		ClientIdleTimeout:        u.ClientIdleTimeout.Or(c.ClientIdleTimeout),
 		State:                    u.State.over(d.State.over(c.State.over(StatePolicies{}))),
+		StateGeneral:             generalKinds(&u.State, &d.State, &c.State),
 		SessionAudit:             u.SessionAudit.Or(d.SessionAudit.Or(c.SessionAudit)),
 		DeferredBegin:            u.DeferredBegin.Or(d.DeferredBegin.Or(c.DeferredBegin)),
 		PinLogAfter:              u.PinLogAfter.Or(d.PinLogAfter.Or(c.PinLogAfter)),

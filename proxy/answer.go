@@ -77,6 +77,8 @@ func (s *session) progressed() {
 		s.dismiss("client half-closed its connection")
 	case s.leaving && s.exchange.idle() && s.state == stateActive:
 		s.reject(shuttingDown())
+	case s.poisoned && !s.begun && s.exchange.settled():
+		s.drawPoison()
 	case s.releasable():
 		s.settle()
 	}
@@ -133,8 +135,13 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if len(s.exchange.withheld) > 0 && v != broken {
 		p.out = s.exchange.released(p.insert())
 	}
-	size := min(h.Size(), len(rest))
-	switch v {
+	size, shown := min(h.Size(), len(rest)), v
+	if s.poisoned && v == forward {
+		if out, instead := s.poisonedAnswer(h.Type, p.insert()); instead {
+			p.out, shown = out, drop
+		}
+	}
+	switch shown {
 	case forward:
 		p.keep(size)
 	case replace:
@@ -155,7 +162,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	case broken:
 		return false, false
 	}
-	srv.body, srv.bodyDrop = h.Size()-size, v != forward
+	srv.body, srv.bodyDrop = h.Size()-size, shown != forward
 	s.noteAnswer(srv, h.Type, body, v, n)
 	s.makeUpDue(srv, p)
 	return true, true
@@ -215,6 +222,9 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		if s.listening != nil {
 			s.listenReady(s.exchange.status)
 		}
+		if s.poisoned && !s.poisonReady(errand) {
+			return
+		}
 		switch {
 		case v == forward:
 			s.answered()
@@ -246,6 +256,9 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		if d != nil {
 			s.executed(d, n.query, body)
 		}
+		if errand == errandReplay {
+			s.primed.done++
+		}
 	case wire.ErrorResponse:
 		if s.listening != nil {
 			s.listening.journal.Failed(nil)
@@ -260,13 +273,20 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.auditFailed(r)
 		case v == refused && (errand == errandMark || errand == errandUnlisten):
 			s.changeOverRefused(errand, &r)
-		case v == refused && (errand == errandReplay || errand == errandBegin):
-			s.unprimed(r)
+		case v == refused && errand == errandReplay:
+			s.refusedReplay(r)
+		case v == refused && (errand == errandBegin || errand == errandRollback):
+			s.beginRefused(r)
 		case v == refused && errand == errandPrepare:
 			s.notProvided(n.name, &r)
+		case v == refused && errand == errandStrangers:
+			s.exchange.doubt = true // something else is there than we know of
 		case v == refused: // the transaction has failed, and the client will hear of that
 		case r.Severity == severityFatal || r.Severity == "PANIC":
 			s.told = true
+		}
+		if s.mending != mendingNone {
+			s.mending = mendingFailed
 		}
 		if d != nil {
 			s.failed(d, &r)
@@ -306,7 +326,7 @@ func (s *session) answered() {
 	if s.account.limits.Load() != nil {
 		s.rearm()
 	}
-	if s.mode == config.PoolStatement && status != wire.TxIdle {
+	if s.mode == config.PoolStatement && status != wire.TxIdle && !s.poisoned {
 		s.reject(transactionInStatementMode())
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"carpool/config"
 	"carpool/pool"
 	"carpool/proxy/state"
-	"carpool/proxy/wire"
 )
 
 // How a session comes by a server and parts with it again:
@@ -111,6 +110,11 @@ func (s *session) adopt(lease pool.Lease[*server]) {
 		s.acquireAgain()
 		return
 	}
+	if srv.temps && s.wantsBuffers(srv) {
+		srv.discard(pool.ReasonUnclean)
+		s.acquireAgain()
+		return
+	}
 	s.server, srv.session = srv, s
 	srv.lease.SetHome(s.w.ID())
 	if s.needsCheck(srv) {
@@ -163,7 +167,7 @@ func (s *session) begin() {
 	s.exchange.begin(names, &s.route.tenant.schema)
 	s.queryStart, s.xactStart = now, now
 	s.told = false
-	s.unnamed.here = false
+	s.unnamed.here, s.ownNumbers, s.begun = false, false, false
 	s.route.count(s.w).assignments.Add(1)
 
 	if s.key == (cancelKey{}) {
@@ -186,6 +190,7 @@ func (s *session) activate() {
 	if srv := s.server; len(srv.sqlNames) > 0 && srv.sqlOf != s.sql.ownedBy() {
 		s.dropStrangers()
 	}
+	s.forgetNumbers()
 	if s.deferred != nil {
 		s.beginDeferred()
 	}
@@ -196,12 +201,17 @@ func (s *session) activate() {
 // bytes, and reports whether there was anything to give. The answer is
 // swallowed.
 func (s *session) prime(srv *server) bool {
-	out := state.AppendReplay(s.w.toServer[:0], srv.params, s.params)
+	appendReplay := state.AppendGuardedReplay
+	if s.untried != nil {
+		appendReplay = state.AppendReplay // nothing is sent behind it
+	}
+	out := appendReplay(s.w.toServer[:0], srv.params, s.params)
 	if len(out) == 0 {
 		srv.params = s.params
 		return false
 	}
 	s.route.count(s.w).replays.Add(1)
+	s.primed = primed{from: srv.params}
 	s.exchange.ask(errandReplay)
 	s.unnamed.here = false // a Query drops it
 	srv.conn.Send(out)
@@ -209,10 +219,19 @@ func (s *session) prime(srv *server) bool {
 	return true
 }
 
+// primed is what a server is being given by prime.
+type primed struct {
+	from *state.Params // what it had
+	done int           // statements that have succeeded
+}
+
 // replayed goes on when the server has answered all of what prime sent.
 func (s *session) replayed(srv *server) {
 	refusal := s.refusedBy
-	s.refusedBy = nil
+	s.refusedBy, s.primed = nil, primed{}
+	if s.poisoned {
+		return
+	}
 	if refusal == nil {
 		// In the server's spelling, or two clients that mean the same would set
 		// it anew whenever they take turns.
@@ -230,19 +249,6 @@ func (s *session) replayed(srv *server) {
 	s.untried.welcome.granted(s.untried.wanted, s.params)
 	s.untried = nil
 	s.activate()
-}
-
-// unprimed: the server refuses the client's parameters. If they were being
-// tried for the first time nothing else has been sent, and the server is as it
-// was. Otherwise the client's bytes are on their way behind them and must not
-// be answered under parameters that aren't the client's.
-func (s *session) unprimed(r wire.Report) {
-	r.Severity = severityFatal
-	s.refusedBy = &r
-	if s.state == stateActive {
-		s.drop(pool.ReasonUnclean)
-		s.reject(r)
-	}
 }
 
 // releasable reports whether the server may go back to the pool.
@@ -265,6 +271,10 @@ func (s *session) release() {
 func (s *session) unlink() *server {
 	srv := s.server
 	doubt := s.exchange.doubt
+	s.recovering, s.poisoned = false, false
+	if s.mending != mendingNone {
+		s.endMending()
+	}
 	s.exchange.end()
 	srv.ring = s.exchange.queue
 	s.exchange.queue = nil

@@ -32,6 +32,9 @@ type deeds struct {
 	potentialShifts shift
 	// home is under what a PREPARE among them is executed; nil if it isn't known.
 	home *prepared.Meaning
+	// numbers: they ask for what sequences have given before, or prepare a
+	// statement that does.
+	numbers bool
 	// leaves: there is more to them than what the journal of LISTEN is told.
 	leaves bool
 	// listens: they may change what the client listens on.
@@ -121,15 +124,22 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	}
 	clear(kept)
 	for i := range d.effects {
-		if e := &d.effects[i]; e.Kind == state.KindPrepare {
+		switch e := &d.effects[i]; e.Kind {
+		case state.KindPrepare:
 			for _, inner := range s.w.classifier.Classify(e.Value, dialect) {
 				if denied = s.denies(&inner); denied.refusal != 0 {
 					return nil, denied
 				}
 				d.potential |= made(&inner)
 				d.potentialShifts |= shiftOf(&inner)
+				d.numbers = d.numbers || inner.Kind == state.KindSequenceRead && s.matters(&inner)
 			}
+		case state.KindSequenceRead:
+			d.numbers = true
 		}
+	}
+	if d.numbers {
+		s.route.readsNumbers()
 	}
 	return d, denial{}
 }
@@ -177,26 +187,24 @@ func (s *session) denies(e *state.Effect) denial {
 // matters reports whether an effect leaves anything behind that isn't ignored,
 // or takes something away.
 func (s *session) matters(e *state.Effect) bool {
-	if e.Kind == state.KindChangeSchema && s.createsTemporary() {
-		e.Kind = state.KindCreateTemporary
-	}
-	if e.Kind == state.KindSequenceRead {
+	switch e.Kind {
+	case state.KindSequenceRead:
 		return s.rules.ignored&state.HoldsSequences == 0
+	case state.KindCreateTemporary: // though it be dropped at the end, see temps
+		return s.rules.ignored&state.HoldsTemporary == 0
 	}
 	return made(e)&^s.rules.ignored != 0 || e.Ends()&^s.rules.ignored != 0 || e.Kind == state.KindExecute
 }
 
-// createsTemporary reports whether what the client creates is temporary
-// because of its search_path.
-func (s *session) createsTemporary() bool {
-	path, ok := s.params.Value("search_path")
-	return ok && state.TemporaryFirst([]byte(path))
-}
-
 // made is what an effect may leave behind. What isn't known may be anything
-// that can be asked for, and something that can't.
+// that can be asked for, and something that can't. What is created where
+// search_path says may be temporary: the one that counts may have been set by
+// the statement before, by a function, or for the user or the database.
 func made(e *state.Effect) state.Holdings {
 	m := e.Makes()
+	if e.Placed {
+		m |= state.HoldsTemporary
+	}
 	if e.Kind == state.KindUnsure && e.Reason == state.ReasonFunction {
 		// What such a function leaves may be of a sort that only ends with the
 		// session, as a connection is.
@@ -241,6 +249,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 		s.unnamed.replaced() // it drops the statement without a name
 		s.exchange.attach(d)
 		s.shift(d)
+		s.recovering = s.recovering || d.takesAway(s.startup)
 	}
 	return s.apply(p, h, v, nil)
 }
@@ -314,6 +323,7 @@ func (s *session) bind(v verdict, d *deeds) verdict {
 	if v == forward || v == replace {
 		s.bound = d
 		s.exchange.attach(d)
+		s.recovering = s.recovering || d.takesAway(s.startup)
 		s.expectAll(d)
 		s.shift(d)
 	}

@@ -163,7 +163,7 @@ func (s *session) ends(text []byte) bool {
 // sent now.
 func (s *session) beginDeferred() {
 	out := wire.AppendQuery(s.w.toServer[:0], string(s.deferred))
-	s.deferred = nil
+	s.deferred, s.begun = nil, true
 	s.exchange.ask(errandBegin)
 	s.server.conn.Send(out)
 	s.w.toServer = reuse(out)

@@ -235,7 +235,7 @@ func (x *exchange) server(t byte, body []byte) verdict {
 		}
 		return forward
 	case wire.ParameterStatus:
-		if p != nil && p.treatment == swallow && (p.kind == kindQuery || p.errand == errandMeaning) {
+		if p != nil && p.treatment == swallow && (p.kind == kindQuery || p.errand == errandMeaning) && p.errand != errandRestore {
 			return drop // our own SET; behind an injected Parse it is news
 		}
 		return forward

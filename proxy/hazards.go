@@ -48,9 +48,12 @@ type hazards struct {
 	counts map[hazardKey]*Hazard
 }
 
-// maxHazards bounds the hazards that are told apart by application; beyond it
-// they are counted by kind, database and user alone.
+// maxHazards is how many hazards are told apart by application; beyond it they
+// are counted by kind, database and user alone, and beyond twice as many by kind.
 const maxHazards = 1000
+
+// otherNames stands for the names that aren't told apart.
+const otherNames = "others"
 
 // found notes kinds of state that a session has left behind, or may have.
 func (h *hazards) found(s *session, kinds state.Holdings, r *residue) {
@@ -61,18 +64,26 @@ func (h *hazards) found(s *session, kinds state.Holdings, r *residue) {
 		h.counts = make(map[hazardKey]*Hazard)
 	}
 	for kind := range kindsIn(kinds) {
-		k := hazardKey{kind, s.route.database, s.account.name, application}
-		if h.counts[k] == nil && len(h.counts) >= maxHazards {
-			k.application = ""
-		}
-		one := h.counts[k]
-		if one == nil {
-			one = &Hazard{Kind: kind, Database: k.database, User: k.user, Application: k.application}
-			h.counts[k] = one
-		}
+		one := h.countLocked(hazardKey{kind, s.route.database, s.account.name, application})
 		one.Times++
 		one.Cause = r.causes[kind]
 	}
+}
+
+// countLocked is where a hazard is counted.
+func (h *hazards) countLocked(k hazardKey) *Hazard {
+	if h.counts[k] == nil && len(h.counts) >= maxHazards {
+		k.application = otherNames
+	}
+	if h.counts[k] == nil && len(h.counts) >= 2*maxHazards {
+		k.database, k.user = otherNames, otherNames
+	}
+	one := h.counts[k]
+	if one == nil {
+		one = &Hazard{Kind: k.kind, Database: k.database, User: k.user, Application: k.application}
+		h.counts[k] = one
+	}
+	return one
 }
 
 // pin notes that a session keeps its server.

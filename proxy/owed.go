@@ -34,7 +34,7 @@ type pending struct {
 	at uint64
 	// name is what the client calls the statement; empty where it doesn't know.
 	// With refuseState it is the setting that refuses, with errandPrepare and
-	// errandDeallocate the statement in SQL.
+	// errandStrangers the statement in SQL.
 	name string
 	// uses is the statement that a Bind or Describe needs; no reference.
 	uses *prepared.Statement
@@ -53,17 +53,17 @@ func (p *pending) provides() bool {
 type errand uint8
 
 const (
-	errandNone       errand = iota
-	errandReplay            // gives the server the client's parameters
-	errandRestore           // gives it those that a RESET in the transaction has to lead to
-	errandPrepare           // prepares what the client has prepared by SQL elsewhere
-	errandDeallocate        // drops what another client has prepared by SQL
-	errandMeaning           // has a statement be prepared under the parameters it was prepared under first
-	errandBegin             // begins the transaction of a client that was told it had begun
-	errandAudit             // asks what the client has left behind
-	errandMark              // divides notifications between the server and the hub
-	errandUnlisten          // ends the server's listening, which the hub does now
-	errandRollback          // ends the transaction of a client that is gone
+	errandNone      errand = iota
+	errandReplay           // gives the server the client's parameters
+	errandRestore          // gives it those that a RESET in the transaction has to lead to
+	errandPrepare          // prepares what the client has prepared by SQL elsewhere
+	errandStrangers        // takes away what another client has left, or what stood in for something
+	errandMeaning          // has a statement be prepared under the parameters it was prepared under first
+	errandBegin            // begins the transaction of a client that was told it had begun
+	errandAudit            // asks what the client has left behind
+	errandMark             // divides notifications between the server and the hub
+	errandUnlisten         // ends the server's listening, which the hub does now
+	errandRollback         // ends the transaction of a client that is gone, or a refused parameter's
 )
 
 // kind is the sort of message that an answer is owed to.

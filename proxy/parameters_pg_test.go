@@ -278,3 +278,51 @@ func TestDiscardAllKeepsOthersParameters(t *testing.T) {
 		k.query("set timezone to 'Asia/Tokyo'") // as far as servers report it, what it did counts
 	}
 }
+
+// A custom parameter is there once it was set or reset, on every server, and
+// never goes: that is how Postgres has it.
+func TestEmptyCustomParameters(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
+	const ask = "select coalesce(current_setting('app.e', true), 'none')"
+	for _, script := range [][]string{
+		{"set app.e to ''"},
+		{"x:set app.e to ''"},
+		{"begin; set app.e to ''; commit"},
+		{"select set_config('app.e', '', false)"},
+		{"set app.e to 'x'", "reset app.e"},
+		{"set app.e to 'x'", "x:reset app.e"},
+		{"begin", "set app.e to 'x'", "reset app.e", "commit"},
+		{"begin", "set app.e to 'x'", "rollback"},
+		{"reset app.e"},
+		{"set app.e to 'x'", "reset all"},
+		{"set app.e to 'x'", "discard all"},
+		{"set app.e to ''", "set app.e to 'x'"},
+	} {
+		direct, pooled := talk(t, postgres.Address()), talk(t, p.address())
+		direct.run(script...)
+		pooled.doing = fmt.Sprint(script)
+		pooled.run(script...)
+		want := direct.query(ask)
+		for range 2 {
+			p.onBoth(t, func() {
+				if got := pooled.query(ask); got != want {
+					t.Errorf("%s: %q, directly %q", pooled.doing, got, want)
+				}
+			})
+		}
+		if n := len(p.Pins()); n > 0 {
+			t.Errorf("%s: %d pins", pooled.doing, n)
+		}
+		_ = direct.conn.Close()
+		_ = pooled.conn.Close()
+		p.recycle(t)
+	}
+}
+
+// recycle has the servers of the shared database be opened anew.
+func (p *pooler) recycle(t *testing.T) {
+	t.Helper()
+	eventually(t, "the servers to be free", func() bool { return p.Pools()[0].Pool.Leased == 0 })
+	talk(t, postgres.Address()).query("select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() and datname = 'app'")
+	eventually(t, "the servers to be gone", func() bool { return p.Pools()[0].Pool.Open == 0 })
+}

@@ -173,6 +173,17 @@ func refusalReport(r refusal, name string, maxNames int) wire.Report {
 	return report
 }
 
+// parameterRefused is what a client is told whose parameter a server refuses
+// that has taken it before, or another one like it.
+func parameterRefused(name string, r wire.Report) wire.Report {
+	return wire.Report{
+		Severity: severityError, Code: r.Code,
+		Message: fmt.Sprintf("parameter %q can't be set on this server connection: %s", name, r.Message),
+		Detail:  "The client has set it before. Nothing of the statement was executed.",
+		Hint:    "SET the parameter to something else, or RESET it.",
+	}
+}
+
 // noServer is what a client is told when the pool can't give it a server: the
 // server's own words if it said any.
 func noServer(err error) wire.Report {

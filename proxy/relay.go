@@ -127,7 +127,13 @@ func (s *session) clientMessage(p *splice) bool {
 		s.reject(protocolViolation("unexpected password message"))
 		return false
 	}
+	if s.recovers() {
+		return s.waitForServer(p)
+	}
 	if s.server == nil {
+		if s.refused != nil && s.mend(p, h) {
+			return false
+		}
 		if done, more := s.withoutServer(p, h); done {
 			return more
 		}
@@ -167,7 +173,7 @@ func (s *session) beginWork() {
 	if s.server == nil || !s.exchange.settled() {
 		return
 	}
-	s.queryStart = s.w.Now()
+	s.queryStart, s.recovering = s.w.Now(), false
 	switch s.exchange.status {
 	case wire.TxIdle:
 		s.xactStart = s.queryStart

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type residue struct {
 	names []string // parameters that may have changed, as they were written
 	all   bool     // any parameter may have
 	reset bool     // parameters may be back at what the server starts with
+	temps bool     // temporary objects were created, and not just perhaps
 
 	// pins is why the client keeps its server.
 	pins state.Holdings
@@ -37,11 +39,12 @@ type residue struct {
 	// restore are parameters that a RESET in the present transaction has taken to
 	// the server's default instead of the client's own.
 	restore []string
+	// lasting: not all of them by SET LOCAL.
+	lasting bool
 
 	asked    state.Holdings  // in the last audit
 	findings *state.Findings // while it is under way
 	attempts int             // audits in a row that failed
-	waiting  bool            // the client waits for the answer
 }
 
 // suspects reports whether there is anything to be asked about.
@@ -52,6 +55,7 @@ func (r *residue) suspects() bool { return r.makes != 0 || r.ends&r.pins != 0 }
 func (r *residue) may(e *state.Effect, m state.Holdings, excerpt func() string) {
 	r.makes |= m & state.Askable()
 	r.ends |= e.Ends()
+	r.temps = r.temps || e.Kind == state.KindCreateTemporary
 	switch {
 	case m&state.HoldsParameters == 0:
 	case e.Kind == state.KindSet, e.Kind == state.KindReset:
@@ -80,9 +84,7 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	case !r.touched(name):
 		if len(r.names) == state.MaxParams {
 			r.all = true
-			if strings.IndexByte(name, '.') >= 0 {
-				r.pin(state.HoldsParameters, excerpt) // servers don't list custom ones
-			}
+			r.pin(state.HoldsParameters, tooManyParameters)
 			return
 		}
 		r.names = append(r.names, name)
@@ -93,16 +95,16 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	r.reset = r.reset || e.Kind == state.KindReset
 }
 
-// restores notes a parameter that has to be restored.
-func (r *residue) restores(name string) {
-	if !slices.Contains(r.restore, name) {
-		r.restore = append(r.restore, name)
-	}
+// tooManyParameters is what SHOW PINS says of a client with more than can be set
+// again on another server. A RESET ALL or DISCARD ALL frees it.
+func tooManyParameters() string {
+	return fmt.Sprintf("more than %d parameters, or values of more than %d bytes", state.MaxParams, state.MaxValueLen)
 }
 
-// hasTemporary reports whether the client has temporary objects, or may have.
+// hasTemporary reports whether the client has temporary objects, as far as is
+// known.
 func (r *residue) hasTemporary() bool {
-	return r != nil && (r.pins|r.makes)&state.HoldsTemporary != 0
+	return r != nil && (r.temps || r.pins&state.HoldsTemporary != 0)
 }
 
 // touched reports whether a parameter is one of those that may have changed.
@@ -110,8 +112,9 @@ func (r *residue) touched(name string) bool {
 	return slices.ContainsFunc(r.names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// did notes that a statement with an effect has been executed, behind may.
-func (r *residue) did(e *state.Effect) {
+// did notes that a statement with an effect has been executed, behind may. lone
+// is for one that is a transaction of its own: others may be rolled back.
+func (r *residue) did(e *state.Effect, lone bool) {
 	switch e.Kind {
 	case state.KindDiscardAll:
 		r.unpin(state.HoldsSequences | state.HoldsUnknown | state.HoldsParameters)
@@ -119,7 +122,9 @@ func (r *residue) did(e *state.Effect) {
 	case state.KindDiscardSequences:
 		r.unpin(state.HoldsSequences)
 	case state.KindResetAll:
-		r.unpin(state.HoldsParameters)
+		if lone {
+			r.unpin(state.HoldsParameters)
+		}
 		r.reset = true
 	}
 }
@@ -140,20 +145,30 @@ func (r *residue) unpin(h state.Holdings) {
 }
 
 // question is what the server is to be asked; false if there is nothing.
-// reported are parameters whose values servers report anyway.
-func (r *residue) question(q *state.Question, reported, client *state.Params) bool {
+// reported are parameters whose values servers report anyway: whether they were
+// set or reset they don't say, which matters for what the client began with.
+func (r *residue) question(q *state.Question, reported, client, startup *state.Params) bool {
 	q.Holds = r.makes | r.ends&r.pins&state.Askable()
 	q.All = r.all
 	q.Names = q.Names[:0]
 	if q.Holds&state.HoldsParameters != 0 {
 		for _, name := range r.names {
-			if _, known := reported.Value(name); !known {
+			_, known := reported.Value(name)
+			_, own := startup.Value(name)
+			if !known || own && r.reset {
 				q.Names = append(q.Names, name)
 			}
 		}
 		if r.all {
 			for p := range client.All() {
 				if _, known := reported.Value(p.Name); !known && !slices.Contains(q.Names, p.Name) {
+					q.Names = append(q.Names, p.Name)
+				}
+			}
+		}
+		if r.all && r.reset {
+			for p := range startup.All() {
+				if !slices.Contains(q.Names, p.Name) {
 					q.Names = append(q.Names, p.Name)
 				}
 			}
@@ -190,8 +205,8 @@ func (r *residue) settled(asked, held state.Holdings) {
 
 // forgetSuspicion: what there was to be asked about is settled.
 func (r *residue) forgetSuspicion() {
-	r.makes, r.ends, r.names, r.all, r.reset = 0, 0, r.names[:0], false, false
-	r.restore, r.findings, r.attempts = r.restore[:0], nil, 0
+	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
+	r.restore, r.lasting, r.findings, r.attempts = r.restore[:0], false, nil, 0
 }
 
 // remains is what a server has to be freed of when the client is gone.

@@ -164,6 +164,7 @@ var left = []struct {
 	{"advisory lock that outlives a rollback", []string{"begin; select pg_advisory_lock_shared(1, 2); select 1/0", "rollback"}, "select count(*) = 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()", "locks", []string{"select pg_advisory_unlock_shared(1, 2)"}},
 	{"try-lock", []string{"select pg_try_advisory_lock(12)"}, "select count(*) = 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()", "locks", []string{"select pg_advisory_unlock(12)"}},
 	{"LISTEN", []string{"listen mine"}, "select count(*) = 1 from pg_listening_channels() c where c = 'mine'", "listen", []string{"unlisten mine"}},
+	{"set_config of what isn't known", []string{"select set_config(name, '6MB', false) from (values ('work_mem')) v(name)"}, "select current_setting('work_mem') = '6MB'", "parameters", []string{"reset all"}},
 	{"nextval", []string{"create sequence if not exists shared_sequence", "select nextval('shared_sequence')"}, "select remembers('shared_sequence')", "sequences", []string{"discard sequences"}},
 	{"set_config of what isn't known", []string{"select set_config(name, '6MB', false) from (values ('work_mem')) v(name)"}, "select current_setting('work_mem') = '6MB'", "parameters", []string{"reset all"}},
 	{"DO", []string{"do $$begin create temp table mine (a int); end$$"}, "select to_regclass('mine') is not null", "unsure", []string{"discard all"}},
@@ -267,6 +268,58 @@ func TestAQueryBeyondMaxParseSize(t *testing.T) {
 	}
 }
 
+// The setting that was set is the one that is named.
+func TestTheSettingThatRefusesIsNamed(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\nsession_state = reject\nstate_locks = reject\nstate_parameters = replay")
+	k := talk(t, p.address())
+	for text, setting := range map[string]string{"listen x": "session_state", "do $$begin end$$": "session_state", "select pg_advisory_lock(1)": "state_locks"} {
+		r := wire.ParseReport(k.ask(simple(text))[0].body)
+		if !strings.Contains(r.Message, "("+setting+" = reject)") || !strings.Contains(r.Hint, setting+" = transparent") {
+			t.Errorf("%s: %+v", text, r)
+		}
+	}
+	k.run("set work_mem to '5MB'")
+	if got := k.query("show work_mem"); got != "5MB" {
+		t.Error(got)
+	}
+}
+
+// A client with more parameters than are remembered keeps its server until it
+// resets them.
+func TestMoreParametersThanAreRemembered(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2")
+	b := talk(t, p.address())
+	var together strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&together, "set many.p%d to %d;", i, i)
+	}
+	one := func(k *talker) {
+		for i := range 200 {
+			k.run(fmt.Sprintf("set many.p%d to %d", i, i))
+		}
+	}
+	for name, set := range map[string]func(k *talker){"one by one": one, "together": func(k *talker) { k.run(together.String()) }} {
+		a := talk(t, p.address())
+		set(a)
+		eventually(t, name+": the pin", func() bool { return len(p.Pins()) == 1 })
+		if pin := p.Pins()[0]; !strings.Contains(pin.Cause, "more than 128 parameters") || pin.Kinds[0] != "parameters" {
+			t.Errorf("%s: %+v", name, pin)
+		}
+		a.run("begin; reset all; rollback")
+		for range 2 {
+			if got := a.query("select current_setting('many.p199')"); got != "199" {
+				t.Errorf("%s: %q", name, got)
+			}
+			if got := b.query("select coalesce(current_setting('many.p199', true), '')"); got != "" {
+				t.Errorf("%s: another client finds %q", name, got)
+			}
+		}
+		a.run("reset all")
+		eventually(t, name+": the pin to be gone", func() bool { return len(p.Pins()) == 0 && p.Pools()[0].Pool.Leased == 0 })
+		_ = a.conn.Close()
+	}
+}
+
 // Whatever a client has left, and however it leaves, the next one finds nothing.
 func TestWhatIsLeftIsCleaned(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
@@ -337,33 +390,4 @@ func TestPolicies(t *testing.T) {
 	if got := talk(t, p.address()).query("select to_regclass('shared_by_all') is not null"); got != "t" {
 		t.Error("what is ignored doesn't leak")
 	}
-}
-
-// The default of a column advances a sequence, which no text shows. What
-// another client's INSERT has left isn't taken for one's own.
-func TestNobodySeesAStrangersNumber(t *testing.T) {
-	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 1")
-	a, b := talk(t, p.address()), talk(t, p.address())
-	a.run("drop table if exists numbered", "create table numbered (id serial)", "insert into numbered default values")
-	for _, first := range []string{"", "begin"} {
-		b.run(first)
-		if got := types(b.ask(simple("select lastval()"))); !strings.Contains(got, "E:55000") {
-			t.Errorf("another client gets %s", got)
-		}
-		b.run("rollback")
-	}
-	if got := types(b.ask(parse("", "select currval('numbered_id_seq')"), bind("", ""), execute("", 0), syncNow)); !strings.Contains(got, "E:55000") {
-		t.Errorf("another client gets %s", got)
-	}
-	// In one transaction it is there, whoever was on the server before.
-	b.run("begin", "insert into numbered default values")
-	if got := b.query("select lastval()"); got != "2" {
-		t.Errorf("in its own transaction: %s", got)
-	}
-	b.run("commit")
-	b.run("begin; insert into numbered default values")
-	if got := b.query("select currval('numbered_id_seq')"); got != "3" {
-		t.Errorf("in its own transaction: %s", got)
-	}
-	b.run("commit")
 }

@@ -31,6 +31,8 @@ type route struct {
 	// superseded: its clients are to take another route, since servers are
 	// logged in as somebody else now.
 	superseded atomic.Bool
+	// numbersRead: clients ask for what sequences have given (numbers.go).
+	numbersRead atomic.Bool
 
 	// Guarded by the proxy's routesMu.
 	account   *tenant       // the user its servers are logged in as

@@ -14,6 +14,8 @@ type rules struct {
 	blind bool
 	// ignored and refused are the kinds of state with such a policy.
 	ignored, refused state.Holdings
+	// general are the kinds whose policy is that of session_state.
+	general config.StateKindSet
 	// suspicious: after a statement that may do anything the server is asked.
 	suspicious bool
 	// every asks after one in so many transactions whatever the text; 0 is never.
@@ -81,7 +83,7 @@ func kindNames(h state.Holdings) string {
 func rulesOf(l *config.Resolved) *rules {
 	r := &rules{
 		suspicious: l.SessionAudit.Suspicious, every: l.SessionAudit.Every, logAfter: l.PinLogAfter, deferBegin: l.DeferredBegin,
-		multiplex: l.State[config.StateListen] == config.PolicyTransparent, listenQueue: l.ListenQueueSize,
+		general: l.StateGeneral, multiplex: l.State[config.StateListen] == config.PolicyTransparent, listenQueue: l.ListenQueueSize,
 	}
 	for kind, policy := range l.State {
 		switch policy {
@@ -110,6 +112,9 @@ func (r *rules) refusalOf(m state.Holdings) string {
 		m = state.HoldsUnknown
 	}
 	for kind := range kindsIn(m & r.refused) {
+		if r.general[kind] {
+			return "session_state"
+		}
 		return "state_" + kind.String()
 	}
 	return ""

@@ -25,18 +25,20 @@ type server struct {
 	w     *worker
 	conn  reactor.Conn
 
-	lease    pool.Lease[*server] // while it is lent
-	session  *session            // whose conversation it is in, if any
-	params   *state.Params       // what is set on it
-	base     *state.Params       // what it reported at its login, of what can be set
-	sqlNames map[string]bool     // what a client has prepared on it by SQL, and whether just for the name's sake
-	sqlOf    *sqlOwner           // whose they are
-	private  *state.Params       // start-up parameters it was opened with for one client alone
-	purpose  purpose             // what it is fit for
-	welcome  *welcome            // what it and its like report; nil if private is set
-	cache    *prepared.Cache     // what is prepared on it; nil if names aren't translated
-	kept     []byte              // what it was sent and may have to be sent again
-	ring     []pending           // memory of the last conversation, for the next
+	lease     pool.Lease[*server] // while it is lent
+	session   *session            // whose conversation it is in, if any
+	params    *state.Params       // what is set on it
+	temps     bool                // temporary tables were used on it
+	base      *state.Params       // what it reported at its login, of what can be set
+	sqlNames  map[string]bool     // what a client has prepared on it by SQL, and whether just for the name's sake
+	sqlOf     *sqlOwner           // whose they are
+	numbersOf cancelKey           // the client since whom it has forgotten nothing of sequences, if clients ask
+	private   *state.Params       // start-up parameters it was opened with for one client alone
+	purpose   purpose             // what it is fit for
+	welcome   *welcome            // what it and its like report; nil if private is set
+	cache     *prepared.Cache     // what is prepared on it; nil if names aren't translated
+	kept      []byte              // what it was sent and may have to be sent again
+	ring      []pending           // memory of the last conversation, for the next
 
 	body     int  // bytes of its message that are still to come
 	bodyDrop bool // they are for nobody
@@ -311,11 +313,7 @@ func (srv *server) forgetStatements() {
 // paramsReset forgets the parameters that the server doesn't report, after it
 // has reset them all; of the others it has said what they are now.
 func (srv *server) paramsReset() {
-	for p := range srv.params.All() {
-		if _, reported := srv.base.Value(p.Name); !reported {
-			srv.params = srv.proxy.params.Without(srv.params, p.Name)
-		}
-	}
+	srv.params = srv.proxy.params.ResetAll(srv.params, srv.base)
 }
 
 // giveBack ends the lease of a server that no session holds any more, once no

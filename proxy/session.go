@@ -59,12 +59,15 @@ type session struct {
 
 	reading reading // how its texts are read
 
-	since       time.Duration // when the state began
-	queryStart  time.Duration // when the server began to work for the client
-	xactStart   time.Duration // when the transaction began
-	body        int           // bytes of the client's message that are still to come
-	collected   []byte        // a Parse or Query too large for the loop's buffer
-	refusedBy   *wire.Report  // what the server said to the client's parameters
+	since       time.Duration     // when the state began
+	queryStart  time.Duration     // when the server began to work for the client
+	xactStart   time.Duration     // when the transaction began
+	body        int               // bytes of the client's message that are still to come
+	collected   []byte            // a Parse or Query too large for the loop's buffer
+	refusedBy   *wire.Report      // what the server said to the client's parameters at first
+	refused     *refusedParameter // what a server wouldn't take since; nil for nearly all
+	primed      primed
+	mending     mending
 	farewellEnd time.Duration
 
 	bodyDrop   bool // they are not for the server
@@ -81,6 +84,11 @@ type session struct {
 	aborted    bool // the transaction whose BEGIN is deferred has failed
 	unlooked   bool // the server has worked for it and not been looked into
 	leaving    bool // to be sent away after the transaction
+	ownNumbers bool // currval and lastval of the server at hand know of nobody else
+	recovering bool // what comes next waits until what a RESET took away is back
+	poisoned   bool // the server does nothing, having refused a parameter
+	poisonTold bool // the client was told why
+	begun      bool // the server's transaction began by a BEGIN that was deferred
 	canceling  bool // a cancel request came while the server was on its way
 
 	prev, next *session

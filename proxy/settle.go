@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"strings"
+
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -41,6 +43,9 @@ func (s *session) conclude() {
 	if s.listening != nil && !s.settleListening() {
 		return
 	}
+	if s.mending != mendingNone {
+		s.endMending()
+	}
 	if r := s.residue; r != nil {
 		if r.pins != 0 {
 			s.keepPinned(r)
@@ -75,7 +80,7 @@ func (s *session) sampled() bool {
 // it sends meanwhile goes to the same server.
 func (s *session) ask(r *residue) bool {
 	q := &s.w.question
-	if !r.question(q, s.server.base, s.params) {
+	if !r.question(q, s.server.base, s.params, s.startup) {
 		return false
 	}
 	r.asked, r.findings = q.Holds, &state.Findings{}
@@ -85,10 +90,6 @@ func (s *session) ask(r *residue) bool {
 	s.server.conn.Send(out)
 	s.w.toServer = reuse(out)
 	s.route.count(s.w).audits.Add(1)
-	if len(r.restore) > 0 || r.reset && s.startup.Len() > 0 {
-		r.waiting = true // what comes next mustn't run with the server's default
-		s.client.Pause()
-	}
 	return true
 }
 
@@ -106,16 +107,14 @@ func (s *session) noteFinding(body []byte) {
 // audited goes on when the server has answered all of ask's question.
 func (s *session) audited() {
 	r := s.residue
-	if r.waiting {
-		r.waiting = false
-		s.client.Resume()
-	}
 	if r.findings == nil {
 		return // it failed, and is asked again
 	}
 	s.learn(r)
 	before := r.pins
-	r.settled(r.asked, s.held(r.findings))
+	held := s.held(r.findings)
+	s.server.temps = s.server.temps || held&state.HoldsTemporary != 0
+	r.settled(r.asked, held)
 	if new := r.pins &^ before; new != 0 {
 		s.proxy.hazards.found(s, new, r)
 	}
@@ -160,54 +159,47 @@ func (s *session) auditFailed(report wire.Report) {
 func (s *session) learn(r *residue) {
 	srv := s.server
 	client, server, ok := s.params, srv.params, true
-	if r.findings != nil {
-		for setting := range r.findings.Settings() {
-			if !setting.Explicit {
-				client, server = s.defaulted(client, setting.Name), s.proxy.params.Without(server, setting.Name)
-				continue
-			}
+	var told []byte
+	for setting := range r.findings.Settings() {
+		if setting.Explicit && !s.emptied(r, &setting) {
 			var a, b bool
 			client, a = s.proxy.params.With(client, setting.Name, setting.Value)
 			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
 			ok = ok && a && b
+			continue
+		}
+		client = s.defaulted(client, setting.Name)
+		if standard, reported := srv.params.Value(setting.Name); !s.reports(setting.Name) {
+			server = s.proxy.params.Without(server, setting.Name)
+		} else if own, _ := client.Value(setting.Name); reported && own != standard {
+			told = wire.AppendParameterStatus(told, setting.Name, own)
 		}
 	}
 	if !ok {
-		r.pin(state.HoldsParameters, func() string { return "more parameters than can be remembered" })
+		r.pin(state.HoldsParameters, tooManyParameters)
 	}
 	srv.params = server
 	s.setParams(client)
-	s.restoreReported(r)
+	if len(told) > 0 {
+		s.client.Send(told)
+	}
+	if r.asked&state.HoldsParameters == 0 {
+		s.restoreReported(r)
+	}
 }
 
-// defaulted is client with the parameter name as the client began with it.
-func (s *session) defaulted(client *state.Params, name string) *state.Params {
-	if value, own := s.startup.Value(name); own {
-		if next, ok := s.proxy.params.With(client, name, value); ok {
-			return next
-		}
-	}
-	return s.proxy.params.Without(client, name)
+// emptied reports whether a custom parameter that the client brought at its
+// login is without a value because of a RESET.
+func (s *session) emptied(r *residue, found *state.Setting) bool {
+	_, own := s.startup.Value(found.Name)
+	return own && r.reset && found.Value == "" && strings.Contains(found.Name, ".")
 }
 
-// restoreReported: a RESET takes parameters to what the server began with. What
-// the client had asked for when it logged in has to come back, and it is told.
-func (s *session) restoreReported(r *residue) {
-	if !r.reset {
-		return
-	}
-	srv := s.server
-	for p := range s.startup.All() {
-		standard, reported := srv.base.Value(p.Name)
-		now, _ := srv.params.Value(p.Name)
-		if !reported || now != standard || now == p.Value || !(r.all || r.touched(p.Name)) {
-			continue
-		}
-		if next, ok := s.proxy.params.With(s.params, p.Name, p.Value); ok {
-			s.setParams(next)
-			s.client.Send(wire.AppendParameterStatus(nil, p.Name, p.Value))
-		}
-	}
+// reports reports whether the server at hand tells of every change of a
+// parameter.
+func (s *session) reports(name string) bool {
+	_, reported := s.server.base.Value(name)
+	return reported
 }
 
 func (s *session) setParams(p *state.Params) {
@@ -234,13 +226,15 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 		if query && e.Statement != d.completed {
 			continue
 		}
+		s.server.temps = s.server.temps || e.Kind == state.KindCreateTemporary
 		s.executedFor(e, tag)
+		s.mended(e)
 		if !d.leaves || s.executedSQL(d, e) || d.lone && query && s.applied(e) {
 			continue
 		}
 		r := s.remember()
 		s.may(d, e)
-		r.did(e)
+		r.did(e, d.lone && query)
 		s.restoreLater(r, e)
 	}
 	if query {
@@ -264,7 +258,7 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 		s.deallocated(nil)
 	case state.KindDiscardAll: // a transaction of its own always
 		s.deallocated(nil)
-		s.setParams(s.overlay(s.server.base, s.startup))
+		s.setParams(s.overlay(s.proxy.params.ResetAll(s.params, nil), s.server.base, s.startup))
 	case state.KindExecute:
 		m, _ := s.executes(e)
 		return m == 0
@@ -386,8 +380,18 @@ func (s *session) applied(e *state.Effect) bool {
 		return false
 	}
 	if e.Kind == state.KindReset {
-		srv.params = s.proxy.params.Without(srv.params, name)
-		s.setParams(s.defaulted(s.params, name))
+		if _, own := s.startup.Value(name); own {
+			srv.params = s.proxy.params.Without(srv.params, name)
+			s.setParams(s.defaulted(s.params, name))
+			return true
+		}
+		client, a := s.proxy.params.Reset(s.params, name)
+		server, b := s.proxy.params.Reset(srv.params, name)
+		if !a || !b {
+			return false
+		}
+		srv.params = server
+		s.setParams(client)
 		return true
 	}
 	client, a := s.proxy.params.With(s.params, name, string(e.Value))
@@ -398,40 +402,4 @@ func (s *session) applied(e *state.Effect) bool {
 	srv.params = server
 	s.setParams(client)
 	return true
-}
-
-// restoreLater notes parameters that a RESET took to the server's default, in
-// case the transaction goes on.
-func (s *session) restoreLater(r *residue, e *state.Effect) {
-	switch e.Kind {
-	case state.KindReset:
-		if _, own := s.startup.Value(string(e.Name)); own {
-			r.restores(string(e.Name))
-		}
-	case state.KindResetAll:
-		for p := range s.startup.All() {
-			r.restores(p.Name)
-		}
-	}
-}
-
-// restore gives the server, in the midst of a transaction, the values that the
-// client's RESETs should have led to.
-func (s *session) restore(r *residue) {
-	var wanted *state.Params
-	for _, name := range r.restore {
-		if value, own := s.startup.Value(name); own {
-			if next, ok := s.proxy.params.With(wanted, name, value); ok {
-				wanted = next
-			}
-		}
-	}
-	r.restore = r.restore[:0]
-	out := state.AppendReplay(s.w.toServer[:0], nil, wanted)
-	if len(out) > 0 {
-		s.exchange.ask(errandRestore)
-		s.unnamed.here = false
-		s.server.conn.Send(out)
-	}
-	s.w.toServer = reuse(out)
 }

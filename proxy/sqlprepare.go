@@ -167,7 +167,7 @@ func (s *session) dropStrangers() {
 		out = s.exchange.dropSQL(out, name)
 	}
 	srv.sqlNames, srv.sqlOf = nil, nil
-	out = s.exchange.endErrand(out, errandDeallocate)
+	out = s.exchange.endErrand(out, errandStrangers)
 	srv.conn.Send(out)
 	s.w.toServer = reuse(out)
 }
@@ -179,14 +179,15 @@ func (s *session) provide(p *splice, d *deeds, within bool) bool {
 	if d == nil {
 		return true
 	}
+	if d.numbers {
+		s.hideNumbers(p)
+	}
 	for i := range d.effects {
 		switch e := &d.effects[i]; e.Kind {
 		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
 			if !s.provideName(p, e.Name, e.Kind == state.KindExecute, within) {
 				return false
 			}
-		case state.KindSequenceRead:
-			s.hideSequences(p)
 		}
 	}
 	return true
@@ -282,21 +283,8 @@ func (s *session) unprovide(p *splice, name string, within bool) {
 	delete(s.server.sqlNames, name)
 	p.out = s.exchange.dropSQL(p.insert(), name)
 	if !within {
-		p.out = s.exchange.endErrand(p.out, errandDeallocate)
+		p.out = s.exchange.endErrand(p.out, errandStrangers)
 	}
-}
-
-// hideSequences sees to it that currval and lastval don't answer with what
-// another client's INSERT has left, which no text shows: if the client has
-// advanced no sequence that we know of, they are to say so.
-func (s *session) hideSequences(p *splice) {
-	x := &s.exchange
-	if x.status != wire.TxIdle || !x.errandsOnly() || s.residue != nil && s.residue.pins&state.HoldsSequences != 0 {
-		return
-	}
-	s.unnamed.here = false
-	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare})
-	p.out = wire.AppendQuery(p.insert(), "DISCARD SEQUENCES")
 }
 
 // notProvided: the server couldn't prepare a statement again. It will say so

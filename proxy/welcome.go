@@ -104,12 +104,14 @@ type untried struct {
 	wanted  *state.Params
 }
 
-// overlay is base with what the client wants instead.
-func (s *session) overlay(base, wanted *state.Params) *state.Params {
+// overlay is base with what the others have instead, the last of them first.
+func (s *session) overlay(base *state.Params, others ...*state.Params) *state.Params {
 	params := base
-	for p := range wanted.All() {
-		if next, ok := s.proxy.params.With(params, p.Name, p.Value); ok {
-			params = next
+	for _, other := range others {
+		for p := range other.All() {
+			if next, ok := s.proxy.params.With(params, p.Name, p.Value); ok {
+				params = next
+			}
 		}
 	}
 	return params

@@ -40,7 +40,7 @@ func (x *exchange) closing(dst []byte, target byte, name string, p pending) []by
 // dropSQL appends what drops a statement prepared by SQL, whether there is one
 // or not.
 func (x *exchange) dropSQL(dst []byte, name string) []byte {
-	return x.closing(dst, 'S', name, pending{errand: errandDeallocate, name: name})
+	return x.closing(dst, 'S', name, pending{errand: errandStrangers, name: name})
 }
 
 // endErrand appends the end of a batch that is all ours.
@@ -59,7 +59,7 @@ type lapse struct {
 
 // lapses notes that p was skipped.
 func (x *exchange) lapses(p *pending) {
-	if p.name != "" && (p.errand == errandPrepare || p.errand == errandDeallocate) {
+	if p.name != "" && (p.errand == errandPrepare || p.errand == errandStrangers) {
 		x.lapsed = append(x.lapsed, lapse{p.errand, p.name})
 	}
 }

@@ -192,8 +192,8 @@ func (a *audit) parameters(q *Question) {
 
 // settings adds the query for the parameters that pg_settings has, and for
 // custom parameters, which it hasn't. Where a library has given its parameter a
-// name with capital letters, the parameter is taken for a custom one, and for set
-// as long as it has a value.
+// name with capital letters, the parameter is taken for a custom one. Those are
+// set as long as they exist: once there, they are empty after a RESET, not gone.
 func (a *audit) settings(q *Question) {
 	const explicit = `s.source OPERATOR(pg_catalog.=) 'session' AND s.name OPERATOR(pg_catalog.<>) ` +
 		`ALL('{transaction_deferrable,transaction_isolation,transaction_read_only}'::pg_catalog.text[])`
@@ -201,7 +201,7 @@ func (a *audit) settings(q *Question) {
 		a.part(`SELECT 's',s.name,pg_catalog.left(s.setting,` + askedValueLen + `) FROM pg_catalog.pg_show_all_settings() AS s WHERE ` + explicit)
 		return
 	}
-	a.part(`SELECT CASE WHEN s.source OPERATOR(pg_catalog.=) 'session' OR v.value OPERATOR(pg_catalog.<>) '' THEN 's' ELSE 'd' END,` +
+	a.part(`SELECT CASE WHEN s.source OPERATOR(pg_catalog.=) 'session' OR v.value IS NOT NULL THEN 's' ELSE 'd' END,` +
 		`COALESCE(s.name,n.name),pg_catalog.left(COALESCE(s.setting,v.value),` + askedValueLen + `) FROM pg_catalog.pg_show_all_settings() AS s `)
 	if q.All {
 		a.dst = append(a.dst, `FULL JOIN `...)

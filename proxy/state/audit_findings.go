@@ -23,7 +23,7 @@ type Setting struct {
 	Value string
 	// Explicit says that the session has set the parameter. Without it, the
 	// Value is what the session began with, or empty for a custom parameter that
-	// isn't set, and for a parameter that doesn't exist or is hidden from the
+	// doesn't exist in the session, and for a parameter that doesn't exist or is hidden from the
 	// session's role.
 	Explicit bool
 }

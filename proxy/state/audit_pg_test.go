@@ -196,8 +196,8 @@ func (s onServer) nothingIsFoundWhereNothingIsLeft(t *testing.T) {
 		"BEGIN; DECLARE x CURSOR FOR SELECT 1; COMMIT",
 		"BEGIN; DECLARE x CURSOR WITH HOLD FOR SELECT 1; ROLLBACK",
 		"PREPARE x AS SELECT 1; DEALLOCATE x",
-		"BEGIN; SET TimeZone TO 'Asia/Kolkata'; SET ROLE other; SET app.x TO 1; ROLLBACK",
-		"BEGIN; SET LOCAL TimeZone TO 'Asia/Kolkata'; SET LOCAL ROLE other; SET LOCAL app.y TO 1; COMMIT",
+		"BEGIN; SET TimeZone TO 'Asia/Kolkata'; SET ROLE other; ROLLBACK", // custom ones stay, and are empty
+		"BEGIN; SET LOCAL TimeZone TO 'Asia/Kolkata'; SET LOCAL ROLE other; COMMIT",
 		"SET statement_timeout TO 5; RESET statement_timeout",
 		"SET work_mem TO '5MB'; RESET ALL",
 		"SET ROLE other; SET ROLE NONE",

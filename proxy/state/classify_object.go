@@ -14,7 +14,7 @@ func (c *Classifier) create() {
 	if c.is("database") || c.is("tablespace") || c.is("subscription") {
 		c.emit(Effect{Kind: KindAlone, Exact: true})
 	}
-	stored := c.storedObject()
+	stored, placed := c.storedObject(), c.placed()
 	routine := c.is("function") || c.is("procedure")
 	first := len(c.effects)
 	if temporary {
@@ -25,8 +25,32 @@ func (c *Classifier) create() {
 	}
 	c.definition(stored, routine, temporary, first)
 	if len(c.effects) == first || c.effects[first].Kind != KindCreateTemporary {
-		c.emit(Effect{Kind: KindChangeSchema, Exact: true})
+		c.emit(Effect{Kind: KindChangeSchema, Exact: true, Placed: placed})
 	}
+}
+
+// placed reports whether search_path decides where an object goes that is
+// created: it belongs to a schema, and none is named.
+func (c *Classifier) placed() bool {
+	var room [16]byte
+	switch string(c.fold(&room)) {
+	case "access", "cast", "constraint", "database", "event", "group", "index", "language", "policy", "procedural", "publication",
+		"role", "rule", "schema", "server", "subscription", "tablespace", "transform", "trigger", "trusted", "unique", "user":
+		return false
+	case "domain", "function", "procedure", "sequence", "table", "type", "view":
+	default:
+		return true
+	}
+	back := c.reading
+	c.next()
+	c.acceptAll("if", "not", "exists")
+	qualified := c.named()
+	if qualified {
+		c.next()
+		qualified = c.self('.')
+	}
+	c.reading = back
+	return !qualified
 }
 
 // storedObject reports whether what is created is kept to be run later, so that

@@ -123,7 +123,7 @@ func (c *Classifier) into() {
 		c.emit(Effect{Kind: KindCreateTemporary, Exact: true, Name: name})
 		return
 	}
-	c.emit(Effect{Kind: KindChangeSchema, Exact: true})
+	c.emit(Effect{Kind: KindChangeSchema, Exact: true, Placed: true})
 }
 
 // persistence reads the words that say how long a table lives, and reports

@@ -285,17 +285,16 @@ func (c *Classifier) emitParameter(e Effect) {
 		return
 	}
 	c.emit(e)
-	if e.Kind == KindSet && equalFold("search_path", e.Name) && TemporaryFirst(e.Value) {
+	if e.Kind == KindSet && equalFold("search_path", e.Name) && temporaryFirst(e.Value) {
 		u := c.unsure(ReasonTemporaryPath)
 		u.Scope = e.Scope
 		c.emit(u)
 	}
 }
 
-// TemporaryFirst reports whether pg_temp may be where new objects go with this
-// search_path: nothing stands before it that every database has. Classify asks
-// it about the values it knows; those that are bound are for the caller.
-func TemporaryFirst(path []byte) bool {
+// temporaryFirst reports whether pg_temp may be where new objects go with this
+// search_path: nothing stands before it that every database has.
+func temporaryFirst(path []byte) bool {
 	for part := range bytes.SplitSeq(path, []byte{','}) {
 		part = bytes.Trim(part, "\" \t\n\r\f\v")
 		switch {

@@ -95,7 +95,7 @@ func (c *Classifier) verbOfSchema(word string) bool {
 	case "alter":
 		c.alter()
 	case "import", "reassign":
-		c.emit(Effect{Kind: KindChangeSchema, Exact: true})
+		c.emit(Effect{Kind: KindChangeSchema, Exact: true, Placed: word == "import"})
 	case "do":
 		c.skipStatement()
 		c.emit(c.unsure(ReasonBlock))

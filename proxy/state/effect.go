@@ -17,6 +17,9 @@ type Effect struct {
 	Exact bool
 	// Chain is AND CHAIN at the end of a transaction.
 	Chain bool
+	// Placed says that where the object goes that a KindChangeSchema creates is
+	// up to search_path: it is temporary if that begins with pg_temp.
+	Placed bool
 
 	// Name is what the kind says: a parameter, a savepoint, a statement, a
 	// channel; without quotes and with letters folded as the server does it, in

@@ -84,6 +84,33 @@ func (i *Interner) Without(p *Params, name string) *Params {
 	return out
 }
 
+// Reset returns p with the parameter name as a RESET leaves it: without it, or
+// empty if it is a custom one. It answers p without it and false when that is
+// beyond the limits, as in Of.
+func (i *Interner) Reset(p *Params, name string) (*Params, bool) {
+	if !custom(name) {
+		return i.Without(p, name), true
+	}
+	out, ok := i.With(p, name, "")
+	if !ok {
+		return i.Without(p, name), false
+	}
+	return out, true
+}
+
+// ResetAll returns p with the parameters that aren't in kept as a RESET leaves
+// them.
+func (i *Interner) ResetAll(p, kept *Params) *Params {
+	out := p
+	for n := range p.Len() {
+		name := p.list[n].name
+		if _, ok := kept.find(name); !ok {
+			out, _ = i.Reset(out, name)
+		}
+	}
+	return out
+}
+
 // Settle returns what both sides have after AppendReplay's query has taken a
 // server to client: client's parameters, but in the server's spelling. server
 // is what the server has as far as it has reported it, up to the end of the

@@ -117,6 +117,10 @@ func equalFold(a string, b []byte) bool {
 // Nameable reports whether name can be the name of a parameter in a set.
 func Nameable(name string) bool { return validName(name) }
 
+// custom reports whether a parameter isn't one of Postgres's own. Custom ones
+// come into being when they are set or reset, and stay in their session.
+func custom(name string) bool { return strings.IndexByte(name, '.') >= 0 }
+
 // maxNameLen is the longest name of a parameter, in bytes. Postgres has no such
 // limit for custom parameters; none that exists comes near it.
 const maxNameLen = 128

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"carpool/proxy/wire"
@@ -25,11 +26,45 @@ func Acceptable(name, value string) bool {
 // ASCII and means the same in every client_encoding and with either setting of
 // standard_conforming_strings and backslash_quote.
 func AppendReplay(dst []byte, server, client *Params) []byte {
+	return appendReplay(dst, server, client, "", "")
+}
+
+// AppendGuardedReplay is AppendReplay for a server that is sent more at once: if
+// it refuses a parameter, it is in a failed transaction afterwards, and does
+// nothing of what is sent behind until that is rolled back.
+func AppendGuardedReplay(dst []byte, server, client *Params) []byte {
+	return appendReplay(dst, server, client, guardBegin, guardEnd)
+}
+
+const (
+	guardBegin = "BEGIN;"
+	guardEnd   = "COMMIT"
+)
+
+// RefusedParameter is the parameter that the query of AppendGuardedReplay has
+// come to nothing with, when done of its statements have succeeded; empty if it
+// was none.
+func RefusedParameter(server, client *Params, done int) string {
+	query := AppendGuardedReplay(nil, server, client)
+	if len(query) == 0 {
+		return ""
+	}
+	var c Classifier
+	for _, e := range c.Classify(query[wire.HeaderLen:len(query)-1], Dialect{}) {
+		if e.Statement == done && (e.Kind == KindSet || e.Kind == KindReset) {
+			return string(e.Name)
+		}
+	}
+	return ""
+}
+
+func appendReplay(dst []byte, server, client *Params, begin, end string) []byte {
 	if server == client {
 		return dst
 	}
 	start := len(dst)
 	dst, mark := wire.Begin(dst, wire.Query)
+	dst = append(dst, begin...)
 	changes := !sameIdentity(server, client)
 	dst = appendIdentity(dst, server, true)
 	empty := len(dst)
@@ -39,6 +74,43 @@ func AppendReplay(dst []byte, server, client *Params) []byte {
 		return dst[:start]
 	}
 	dst = appendIdentity(dst, client, false)
+	return wire.Finish(append(append(dst, end...), 0), mark)
+}
+
+// AppendRestore appends one Query message that sets the parameters of wanted
+// again, to be sent in the midst of a transaction after they may have been
+// reset: those that the session has set itself are left as they are. local is
+// for SET LOCAL. It appends nothing if nothing is wanted. What holds for
+// AppendReplay holds for it too.
+func AppendRestore(dst []byte, wanted *Params, local bool) []byte {
+	if wanted == nil {
+		return dst
+	}
+	dst, mark := wire.Begin(dst, wire.Query)
+	dst = append(dst, "SELECT pg_catalog.set_config(w.name,w.value,"...)
+	dst = strconv.AppendBool(dst, local)
+	dst = append(dst, ") IS NULL FROM (VALUES "...)
+	for i := range wanted.list {
+		p := &wanted.list[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		name, ok := spelled(p.name)
+		if !ok {
+			name = strings.ToLower(p.name)
+		}
+		dst = AppendLiteral(append(dst, '('), name)
+		dst = append(dst, ',')
+		if isASCII(p.value) {
+			dst = AppendLiteral(dst, p.value)
+		} else {
+			dst = appendEncoded(dst, p)
+		}
+		dst = append(dst, ')')
+	}
+	// Custom parameters aren't listed unless a library has made them.
+	dst = append(dst, `) AS w(name,value) LEFT JOIN pg_catalog.pg_show_all_settings() AS s ON s.name OPERATOR(pg_catalog.=) w.name `+
+		`WHERE s.source OPERATOR(pg_catalog.<>) 'session' OR s.name IS NULL AND COALESCE(pg_catalog.current_setting(w.name,true),'') OPERATOR(pg_catalog.=) ''`...)
 	return wire.Finish(append(dst, 0), mark)
 }
 
@@ -78,10 +150,11 @@ func appendIdentity(dst []byte, p *Params, reset bool) []byte {
 }
 
 // appendResets resets what server has and client hasn't.
+// A custom parameter that is empty can't be taken any further.
 func appendResets(dst []byte, server, client *Params) []byte {
 	for i := range server.Len() {
 		name := server.list[i].name
-		if _, ok := client.find(name); !ok && !isIdentity(name) {
+		if _, ok := client.find(name); !ok && !isIdentity(name) && !emptied(&server.list[i]) {
 			dst = append(dst, "RESET "...)
 			dst = append(appendName(dst, name), ';')
 		}
@@ -109,6 +182,10 @@ func appendSet(dst []byte, server *Params, p *param) []byte {
 	if at, ok := server.find(p.name); ok && same(&server.list[at], p) {
 		return dst
 	}
+	if emptied(p) {
+		// It may belong to a library here, which has a value for it.
+		return append(appendName(append(dst, "RESET "...), p.name), ';')
+	}
 	if relative(p) {
 		dst = append(dst, "RESET "...)
 		dst = append(appendName(dst, p.name), ';')
@@ -131,6 +208,10 @@ func appendSet(dst []byte, server *Params, p *param) []byte {
 	}
 	return append(dst, ", false) IS NULL;"...)
 }
+
+// emptied reports whether p is a custom parameter that is there and has no
+// value, as after a RESET.
+func emptied(p *param) bool { return p.value == "" && custom(p.name) }
 
 // relative reports whether what the setting comes to depends on the one before:
 // a DateStyle that doesn't name both the style and the order of day and month.

@@ -39,6 +39,10 @@ func TestAppendReplay(t *testing.T) {
 		{"style without order", []string{"DateStyle", "SQL, DMY"}, []string{"DateStyle", "ISO"}, `RESET "DateStyle";SET "DateStyle" TO 'ISO';`},
 		{"style and order", []string{"DateStyle", "SQL, DMY"}, []string{"DateStyle", "ISO, YMD"}, `SET "DateStyle" TO 'ISO, YMD';`},
 		{"not there yet", nil, []string{"a.b", "1"}, `SET "a"."b" TO '1';`},
+		{"empty custom", nil, []string{"a.b", ""}, `RESET "a"."b";`},
+		{"emptied custom", []string{"a.b", "1"}, []string{"a.b", ""}, `RESET "a"."b";`},
+		{"empty custom not wanted", []string{"a.b", ""}, nil, ``},
+		{"empty", nil, []string{"a", ""}, `SET "a" TO '';`},
 		{"not wanted", []string{"DateStyle", "ISO", "TimeZone", "UTC"}, []string{"TimeZone", "UTC"}, `RESET "DateStyle";`},
 		{
 			"resets, then client_encoding, then the rest",

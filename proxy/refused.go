@@ -1,0 +1,220 @@
+package proxy
+
+import (
+	"bytes"
+	"strings"
+
+	"carpool/pool"
+	"carpool/proxy/state"
+	"carpool/proxy/wire"
+)
+
+// Parameters that a server refuses. A client has set something that the next
+// server doesn't take any more: the role was dropped, a right was taken away, a
+// library is gone. What the client sends mustn't run without it, and yet is on
+// its way behind the replay already. So the replay is a transaction that stays
+// open, and failed, when one of its statements fails: the server does nothing
+// until a ROLLBACK.
+//
+//	refused -> (the client is told, for each of its requests) -> ROLLBACK -> released
+//
+// The client lives on. Its parameters stay as they are, so its next statement
+// meets the same, unless the server has changed its mind; but a statement that
+// is nothing but a new value, or a RESET, of the very parameter gets a server
+// without it (mend).
+
+// refusedParameter is what a server has refused.
+type refusedParameter struct {
+	params *state.Params // the client's, with it
+	name   string        // empty if it isn't known
+	report wire.Report   // what the client is told
+}
+
+// mending is how far a client has come that replaces a parameter.
+type mending uint8
+
+const (
+	mendingNone   mending = iota
+	mendingTried          // the server at hand has the client's other parameters
+	mendingDone           // the parameter was replaced
+	mendingFailed         // there was an error; what was done is undone
+)
+
+// refusedReplay: the server refuses a parameter of the client's, whose bytes are
+// on their way.
+func (s *session) refusedReplay(r wire.Report) {
+	if s.state != stateActive {
+		// They are tried for the first time; nothing else has been sent, and the
+		// server is as it was.
+		r.Severity = severityFatal
+		s.refusedBy = &r
+		return
+	}
+	name := state.RefusedParameter(s.primed.from, s.params, s.primed.done)
+	s.refused = &refusedParameter{params: s.params, name: name, report: parameterRefused(name, r)}
+	s.poisoned, s.poisonTold = true, false
+	s.proxy.counters.refused(r.Code)
+	if strings.EqualFold(name, temporaryBuffers) {
+		s.exchange.doubt = true // of this server alone: another one takes it
+	}
+}
+
+// beginRefused: the server refuses a BEGIN that the client was told had
+// succeeded.
+func (s *session) beginRefused(r wire.Report) {
+	if s.poisoned {
+		return // the replay ahead of it was, and the client hears of that
+	}
+	s.endRefused(r)
+}
+
+// endRefused parts from a server whose state can't be told to the client any
+// more, and from the client.
+func (s *session) endRefused(r wire.Report) {
+	r.Severity = severityFatal
+	s.drop(pool.ReasonUnclean)
+	s.reject(r)
+}
+
+// poisonedAnswer appends what stands for an answer of a server that does
+// nothing, if something does. A client that has said BEGIN itself waits for its
+// own ROLLBACK then.
+func (s *session) poisonedAnswer(t byte, out []byte) ([]byte, bool) {
+	switch {
+	case t == wire.ErrorResponse && !(s.begun && s.poisonTold):
+		s.poisonTold = true
+		return wire.AppendError(out, s.refused.report), true
+	case t == wire.ReadyForQuery && !s.begun && s.exchange.status == wire.TxFailed:
+		return wire.AppendReadyForQuery(out, wire.TxIdle), true
+	}
+	return out, false
+}
+
+// poisonReady follows a poisoned server to the end of its transaction. If a
+// statement of the client's has ended it and more is behind that, this runs with
+// parameters that aren't the client's: then it answers false, and the session is
+// over.
+func (s *session) poisonReady(e errand) bool {
+	if s.exchange.status == wire.TxFailed {
+		return true
+	}
+	s.poisoned = false
+	if e == errandReplay || !s.exchange.settled() {
+		s.endRefused(s.refused.report)
+		return false
+	}
+	return true
+}
+
+// drawPoison has a poisoned server roll back when it has answered all.
+func (s *session) drawPoison() {
+	s.exchange.ask(errandRollback)
+	s.server.conn.Send(wire.AppendQuery(s.w.toServer[:0], "ROLLBACK"))
+}
+
+// mend looks at the message at the front, for which there is no server yet. If
+// it replaces the parameter that was refused, it gets a server with the others.
+// It answers true if more of the message has to be there.
+func (s *session) mend(p *splice, h wire.Header) (more bool) {
+	if s.refused.params != s.params {
+		s.refused = nil
+		return false
+	}
+	if s.deferred != nil || s.skipping || s.failing || h.Body == 0 || h.Body > maxMending {
+		return false
+	}
+	rest := p.rest()
+	if len(rest) < h.Size() {
+		return true
+	}
+	if e := s.onlyEffect(h.Type, rest[wire.HeaderLen:h.Size()]); e != nil && s.replaces(e) {
+		s.mending = mendingTried
+		s.setParams(s.proxy.params.Without(s.params, s.refused.name))
+	}
+	return false
+}
+
+// maxMending is the longest message that may replace a parameter, in bytes.
+const maxMending = 4 << 10
+
+// onlyEffect is the effect of a message whose only statement has only one, or
+// nil.
+func (s *session) onlyEffect(t byte, body []byte) *state.Effect {
+	var text []byte
+	switch t {
+	case wire.Query:
+		text = body[:len(body)-1]
+	case wire.Parse:
+		_, rest, ok := wire.ParseStatement(body)
+		if !ok {
+			return nil
+		}
+		text, _, _ = bytes.Cut(rest, []byte{0})
+	case wire.Bind:
+		_, name, _, complete := wire.ParseBindNames(body)
+		if d := s.named.find(name); complete && d != nil && d.lone && len(d.effects) == 1 {
+			return &d.effects[0]
+		}
+		return nil
+	default:
+		return nil
+	}
+	effects := s.w.classifier.Classify(text, s.dialect())
+	if len(effects) != 1 || s.w.classifier.Statements() != 1 {
+		return nil
+	}
+	return &effects[0]
+}
+
+// replaces reports whether an effect leaves nothing of the parameter that was
+// refused.
+func (s *session) replaces(e *state.Effect) bool {
+	name := s.refused.name
+	identity := strings.EqualFold(name, "role") || strings.EqualFold(name, "session_authorization")
+	switch e.Kind {
+	case state.KindSet, state.KindReset:
+		set := string(e.Name)
+		return name != "" && e.Scope == state.ScopeSession &&
+			(strings.EqualFold(set, name) || identity && set == "session_authorization")
+	case state.KindResetAll:
+		return name != "" && !identity
+	case state.KindDiscardAll:
+		return name != ""
+	}
+	return false
+}
+
+// mended notes what a client has achieved that replaces a parameter.
+func (s *session) mended(e *state.Effect) {
+	if s.mending == mendingTried && s.replaces(e) {
+		s.mending = mendingDone
+	}
+}
+
+// endMending: the client parts from the server it replaced the parameter on. If
+// it didn't, it has what it had.
+func (s *session) endMending() {
+	done := s.mending == mendingDone
+	s.mending = mendingNone
+	if done {
+		s.refused = nil
+		return
+	}
+	value, had := s.refused.params.Value(s.refused.name)
+	if next, ok := s.proxy.params.With(s.params, s.refused.name, value); ok && had {
+		s.setParams(next)
+		s.refused.params = next
+	}
+}
+
+// temporaryBuffers can't be set in a session that has used temporary tables,
+// whoever did that.
+const temporaryBuffers = "temp_buffers"
+
+// wantsBuffers reports whether the client has set it to a value that a server
+// with temporary tables can't be given any more.
+func (s *session) wantsBuffers(srv *server) bool {
+	wanted, set := s.params.Value(temporaryBuffers)
+	has, _ := srv.params.Value(temporaryBuffers)
+	return set && wanted != has
+}

@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"carpool/proxy/state"
+	"carpool/proxy/wire"
+)
+
+// A RESET takes a parameter to what the server began with, where the client
+// means what it asked for itself when it logged in: servers are opened without
+// the parameters of any client. Its next message waits until the server has
+// answered and the client's own value is back:
+//
+//   - at the end of a transaction the value is the client's again from then on,
+//     and set ahead of its next message as any parameter is (settle.go);
+//   - in the midst of one, what is no longer set is set again at once (restore).
+//     The server decides which that is: a RESET may have been rolled back to a
+//     savepoint by then, or another SET have followed it.
+//
+// What comes behind a RESET in the same Query, or before the Sync of the same
+// batch, can't wait, and runs with the server's value.
+
+// takesAway reports whether a parameter that the client brought at its login
+// may be taken from it by one of the effects.
+func (d *deeds) takesAway(startup *state.Params) bool {
+	if d == nil || startup.Len() == 0 {
+		return false
+	}
+	for i := range d.effects {
+		switch e := &d.effects[i]; e.Kind {
+		case state.KindResetAll, state.KindDiscardAll:
+			return true
+		case state.KindReset:
+			if _, own := startup.Value(string(e.Name)); own || len(e.Name) == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// recovers reports whether the client's next message has to wait until the
+// server has answered a RESET, is out of a transaction that a refused parameter
+// has left, or has been parted from without that. What belongs to a batch under way doesn't, or the
+// batch would have no end.
+func (s *session) recovers() bool {
+	x := &s.exchange
+	return (s.recovering || s.poisoned || s.mending != mendingNone) && s.server != nil && !x.settled() && !x.batch && !x.skipping && !x.copyIn
+}
+
+// restoreLater notes parameters that a RESET took to the server's default, in
+// case the transaction goes on.
+func (s *session) restoreLater(r *residue, e *state.Effect) {
+	before := len(r.restore)
+	switch e.Kind {
+	case state.KindReset:
+		if _, own := s.startup.Value(string(e.Name)); own {
+			r.restore = append(r.restore, string(e.Name))
+		}
+	case state.KindResetAll:
+		for p := range s.startup.All() {
+			r.restore = append(r.restore, p.Name)
+		}
+	}
+	if len(r.restore) > before && e.Scope == state.ScopeSession {
+		r.lasting = true
+	}
+}
+
+// restore gives the server, in the midst of a transaction, the values that the
+// client's RESETs should have led to.
+func (s *session) restore(r *residue) {
+	var wanted *state.Params
+	for _, name := range r.restore {
+		if value, own := s.startup.Value(name); own {
+			if next, ok := s.proxy.params.With(wanted, name, value); ok {
+				wanted = next
+			}
+		}
+	}
+	out := state.AppendRestore(s.w.toServer[:0], wanted, !r.lasting)
+	r.restore, r.lasting = r.restore[:0], false
+	if len(out) > 0 {
+		s.exchange.ask(errandRestore)
+		s.unnamed.here = false
+		s.server.conn.Send(out)
+	}
+	s.w.toServer = reuse(out)
+}
+
+// restoreReported is for a RESET after which the server wasn't asked about
+// parameters, since it was all there was in its transaction: what the client had
+// asked for when it logged in has to come back, and it is told.
+func (s *session) restoreReported(r *residue) {
+	if !r.reset {
+		return
+	}
+	srv := s.server
+	for p := range s.startup.All() {
+		standard, reported := srv.base.Value(p.Name)
+		now, _ := srv.params.Value(p.Name)
+		if !reported || now != standard || now == p.Value || !(r.all || r.touched(p.Name)) {
+			continue
+		}
+		if next, ok := s.proxy.params.With(s.params, p.Name, p.Value); ok {
+			s.setParams(next)
+			s.client.Send(wire.AppendParameterStatus(nil, p.Name, p.Value))
+		}
+	}
+}
+
+// defaulted is client with the parameter name as the client began with it.
+func (s *session) defaulted(client *state.Params, name string) *state.Params {
+	if value, own := s.startup.Value(name); own {
+		if next, ok := s.proxy.params.With(client, name, value); ok {
+			return next
+		}
+	}
+	return s.proxy.params.Without(client, name)
+}
