@@ -28,6 +28,7 @@ func FuzzExchange(f *testing.F) {
 	f.Add([]byte("\x02PP\x83\x81\x96"), uint8(1))
 	f.Add([]byte{3, 4, 5, 40, 6, 7, 2, 0x80, 0x81, 0x93, 0x95, 0x96}, uint8(2))
 	f.Add([]byte{11, 2, 15, 16, 2, 0x8d, 0x89, 0x95, 0x93}, uint8(0))
+	f.Add([]byte{0xfb, 1, 5, 40, 0x8d, 0x81, 0x93, 0xfc, 2, 0xfd, 3, 0x95, 0}, uint8(1))
 	f.Fuzz(func(t *testing.T, script []byte, size uint8) {
 		size %= 4
 		script = script[:min(len(script), 1000)] // each step is verified in full
@@ -39,6 +40,8 @@ func FuzzExchange(f *testing.F) {
 				r.ask(errandReplay)
 			case op == 0xfe:
 				r.schema.changed()
+			case op >= 0xfb:
+				fuzzErrand(t, r, op, arg)
 			case op < 0x80:
 				m := fuzzClient[op%len(fuzzClient)]
 				n := arg % len(fuzzNames)
@@ -73,6 +76,28 @@ func FuzzExchange(f *testing.F) {
 		}
 		r.close(t)
 	})
+}
+
+// fuzzErrand has something of ours be sent about statements prepared by SQL, as
+// sqlprepare.go does it.
+func fuzzErrand(t *testing.T, r *rig, op, arg int) {
+	x := &r.exchange
+	name := fuzzNames[arg%len(fuzzNames)]
+	if x.skipping || x.full() || x.copyIn {
+		return
+	}
+	switch {
+	case op == 0xfb:
+		split(t, x.command(nil, "cp", "PREPARE", errandPrepare, name))
+	case op == 0xfc:
+		split(t, x.dropSQL(nil, name))
+	case !x.batch:
+		split(t, x.endErrand(x.dropSQL(nil, name), errandStrangers))
+	}
+	if arg%2 == 0 {
+		x.excuse(&wire.Report{Code: "42P01"})
+	}
+	x.lapsed = nil
 }
 
 // fuzzAnswer answers false if the server was out of step.

@@ -93,7 +93,7 @@ func split(t testing.TB, b []byte) (list []modelMessage) {
 // verify checks what an exchange counts against what it holds, and returns what
 // is wrong.
 func (x *exchange) verify() string {
-	var commands, changes, probes int
+	var commands, changes, probes, provisions int
 	for i := x.head; i < len(x.queue); i++ {
 		p := &x.queue[i]
 		if p.kind.command() {
@@ -104,6 +104,9 @@ func (x *exchange) verify() string {
 		}
 		if p.probe {
 			probes++
+		}
+		if p.provides() {
+			provisions++
 		}
 		switch {
 		case p.kind == 0:
@@ -124,6 +127,8 @@ func (x *exchange) verify() string {
 		return "changes are miscounted"
 	case probes != x.probes:
 		return "probes are miscounted"
+	case provisions != x.provisions+x.unproven || x.provisions < 0 || x.unproven < 0:
+		return "provisions are miscounted"
 	case x.keeping && x.empty():
 		return "something is kept for nothing"
 	case len(x.queue)-x.head > maxPending+extra:

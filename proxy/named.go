@@ -50,7 +50,7 @@ func (l *namedDeeds) put(name string, d *deeds, most int) bool {
 // sweep forgets those of statements that aren't there: their preparation has
 // failed, or they were closed. It does so if there is much to be forgotten.
 func (l *namedDeeds) sweep(there func(name []byte) bool) {
-	if l == nil || l.size < maxNamedDeeds/2 || l.size < l.swept+maxNamedDeeds/8 {
+	if l == nil || l.size < maxNamedDeeds/2 || l.size < l.swept+maxNamedDeeds/16 {
 		return
 	}
 	for name := range l.of {
@@ -61,8 +61,8 @@ func (l *namedDeeds) sweep(there func(name []byte) bool) {
 	l.swept = l.size
 }
 
-// sweepNamed forgets what there is no statement for any more. The server is idle
-// and owes nothing, so it is certain which there are.
+// sweepNamed forgets what there is no statement for any more, when it is certain
+// which there are.
 func (s *session) sweepNamed() {
 	if s.exchange.statements != nil {
 		s.named.sweep(func(name []byte) bool {
@@ -93,7 +93,14 @@ func (s *session) rememberNamed(name string, d *deeds) {
 	if s.named == nil {
 		s.named = &namedDeeds{}
 	}
-	if !s.named.put(name, d, int(s.proxy.translation.maxNames.Load())) {
+	most := int(s.proxy.translation.maxNames.Load())
+	if s.named.put(name, d, most) {
+		return
+	}
+	if x := &s.exchange; x.unsettled+x.changes == 0 {
+		s.sweepNamed()
+	}
+	if !s.named.put(name, d, most) {
 		s.remember().pin(state.HoldsUnknown, func() string { return "more prepared statements than can be followed" })
 	}
 }

@@ -83,8 +83,10 @@ func (s *session) shift(d *deeds) {
 		switch e := &d.effects[i]; {
 		case e.Kind == state.KindExecute:
 			s.reading.shifting |= s.shiftsBy(e.Name)
-		case e.Kind == state.KindPrepare && before == 0:
-			d.home = s.names.now()
+		case e.Kind == state.KindPrepare:
+			if d.home = nil; before == 0 {
+				d.home = s.names.now()
+			}
 		}
 	}
 }
@@ -104,8 +106,13 @@ func (s *session) shiftsBy(name []byte) shift {
 func shiftOf(e *state.Effect) shift {
 	switch e.Kind {
 	case state.KindUnsure:
-		if e.Reason == state.ReasonTemporaryPath {
+		switch {
+		case e.Reason == state.ReasonTemporaryPath:
 			return shiftPath
+		case made(e)&state.HoldsUnknown != 0:
+			// The client keeps its server, and nobody else meets what is prepared
+			// there: it is dropped when the client leaves.
+			return shiftDialect
 		}
 		return shiftAll
 	case state.KindResetAll, state.KindDiscardAll:

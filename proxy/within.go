@@ -23,7 +23,6 @@ func (x *exchange) command(dst []byte, reserved, text string, e errand, name str
 	dst = wire.AppendHeader(dst, wire.Execute, len(own)+1+4)
 	dst = append(wire.AppendString(dst, own), 0, 0, 0, 0)
 	x.push(pending{kind: kindExecute, treatment: swallow, errand: e, name: name})
-	x.portal.of = nil
 	dst = x.closing(dst, 'P', own, pending{errand: e})
 	return x.closing(dst, 'S', own, pending{errand: e})
 }

@@ -22,7 +22,7 @@ func shorthand(effects []Effect) string {
 		}
 		if e.Scope == ScopeTransaction {
 			switch e.Kind {
-			case KindSet, KindReset, KindDeclareCursor, KindCreateTemporary:
+			case KindSet, KindReset, KindDeclareCursor, KindCreateTemporary, KindExecute:
 				text += " local"
 			}
 		}
@@ -263,6 +263,10 @@ var preparedStatements = [][2]string{
 	{"execute a", "execute a"},
 	{"execute a(1, nextval('s'))", "execute a; sequence advance?"},
 	{"explain analyze execute a(1)", "execute? a"},
+	{"explain execute a(1)", "execute? local a"},
+	{"explain (costs off) create table t as execute a", "execute? local a"},
+	{"explain create table t as select pg_advisory_lock(1)", ""},
+	{"create temp table t as execute a", "create temporary t; execute a"},
 	{"create table t as execute a(1)", "execute a; change schema"},
 	{"deallocate a", "deallocate a"},
 	{"deallocate prepare a", "deallocate a"},
