@@ -30,6 +30,8 @@ type refusedParameters struct {
 	params *state.Params // the client's, with them
 	names  []string      // empty if none is known
 	report wire.Report   // what the client is told
+
+	replaced []string // of the names, when the client mends
 }
 
 // mending is how far a client has come that replaces a parameter.
@@ -52,7 +54,7 @@ func (s *session) refusedReplay(r wire.Report) {
 		s.refusedBy = &r
 		return
 	}
-	name := state.RefusedParameter(s.primed.from, s.params, s.primed.done)
+	name := state.RefusedParameter(s.server.primed.from, s.params, s.server.primed.done)
 	refused := &refusedParameters{params: s.params, report: parameterRefused(name, r)}
 	if s.mends != nil {
 		refused.params = s.mends.params
@@ -143,7 +145,7 @@ func (s *session) mend(p *splice, h wire.Header) (more bool) {
 		return true
 	}
 	if e := s.onlyEffect(h.Type, rest[wire.HeaderLen:h.Size()]); e != nil && s.refused.replacedBy(e) {
-		s.mending, s.mends, s.replaced = mendingTried, s.refused, s.replaced[:0]
+		s.mending, s.mends, s.refused.replaced = mendingTried, s.refused, nil
 		for _, name := range s.refused.names {
 			s.setParams(s.proxy.params.Without(s.params, name))
 		}
@@ -211,7 +213,7 @@ func (s *session) mended(e *state.Effect) {
 	for _, name := range s.mends.names {
 		if replaces(e, name) {
 			s.mending = mendingDone
-			s.replaced = append(s.replaced, name)
+			s.mends.replaced = append(s.mends.replaced, name)
 		}
 	}
 }
@@ -222,7 +224,7 @@ func (s *session) endMending() {
 	done, mends := s.mending == mendingDone, s.mends
 	s.mending, s.mends = mendingNone, nil
 	for _, name := range mends.names {
-		if done && slices.Contains(s.replaced, name) {
+		if done && slices.Contains(mends.replaced, name) {
 			continue
 		}
 		value, _ := mends.params.Value(name)

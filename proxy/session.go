@@ -68,8 +68,6 @@ type session struct {
 	refusedBy   *wire.Report       // what the server said to the client's parameters at first
 	refused     *refusedParameters // what a server wouldn't take since; nil for nearly all
 	mends       *refusedParameters // what the client is about to replace
-	replaced    []string           // of these, what it has
-	primed      primed
 	mending     mending
 	farewellEnd time.Duration
 
@@ -285,7 +283,7 @@ func (s *session) close() {
 	s.unnamed.forget()
 	s.unpinned(s.residue)
 	s.listening = nil
-	s.refused, s.mends, s.replaced, s.primed = nil, nil, nil, primed{}
+	s.refused, s.mends = nil, nil
 	s.params, s.startup, s.residue, s.named, s.bound, s.sql, s.deferred = nil, nil, nil, nil, nil, nil, nil
 }
 
