@@ -257,7 +257,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.executed(d, n.query, body)
 		}
 		if errand == errandReplay {
-			s.primed.done++
+			srv.primed.done++
 		}
 	case wire.ErrorResponse:
 		if s.listening != nil {

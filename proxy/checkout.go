@@ -211,7 +211,7 @@ func (s *session) prime(srv *server) bool {
 		return false
 	}
 	s.route.count(s.w).replays.Add(1)
-	s.primed = primed{from: srv.params}
+	srv.primed = primed{from: srv.params}
 	s.exchange.ask(errandReplay)
 	s.unnamed.here = false // a Query drops it
 	srv.conn.Send(out)
@@ -228,7 +228,7 @@ type primed struct {
 // replayed goes on when the server has answered all of what prime sent.
 func (s *session) replayed(srv *server) {
 	refusal := s.refusedBy
-	s.refusedBy, s.primed = nil, primed{}
+	s.refusedBy, srv.primed = nil, primed{}
 	if s.poisoned {
 		return
 	}

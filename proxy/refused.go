@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"carpool/pool"
@@ -23,11 +24,14 @@ import (
 // is nothing but a new value, or a RESET, of the very parameter gets a server
 // without it (mend).
 
-// refusedParameter is what a server has refused.
-type refusedParameter struct {
-	params *state.Params // the client's, with it
-	name   string        // empty if it isn't known
+// refusedParameters are what a server has refused: one, or more if it was tried
+// to replace that one and the next was refused then.
+type refusedParameters struct {
+	params *state.Params // the client's, with them
+	names  []string      // empty if none is known
 	report wire.Report   // what the client is told
+
+	replaced []string // of the names, when the client mends
 }
 
 // mending is how far a client has come that replaces a parameter.
@@ -50,8 +54,18 @@ func (s *session) refusedReplay(r wire.Report) {
 		s.refusedBy = &r
 		return
 	}
-	name := state.RefusedParameter(s.primed.from, s.params, s.primed.done)
-	s.refused = &refusedParameter{params: s.params, name: name, report: parameterRefused(name, r)}
+	name := state.RefusedParameter(s.server.primed.from, s.params, s.server.primed.done)
+	refused := &refusedParameters{params: s.params, report: parameterRefused(name, r)}
+	if s.mends != nil {
+		refused.params = s.mends.params
+	}
+	if before := s.refused; before != nil && before.params == refused.params {
+		refused.names = before.names
+	}
+	if name != "" && !slices.Contains(refused.names, name) {
+		refused.names = append(slices.Clip(refused.names), name)
+	}
+	s.refused = refused
 	s.poisoned, s.poisonTold = true, false
 	s.proxy.counters.refused(r.Code)
 	if strings.EqualFold(name, temporaryBuffers) {
@@ -116,6 +130,9 @@ func (s *session) drawPoison() {
 // it replaces the parameter that was refused, it gets a server with the others.
 // It answers true if more of the message has to be there.
 func (s *session) mend(p *splice, h wire.Header) (more bool) {
+	if s.mending != mendingNone {
+		s.endMending() // it came to no server the last time
+	}
 	if s.refused.params != s.params {
 		s.refused = nil
 		return false
@@ -127,9 +144,11 @@ func (s *session) mend(p *splice, h wire.Header) (more bool) {
 	if len(rest) < h.Size() {
 		return true
 	}
-	if e := s.onlyEffect(h.Type, rest[wire.HeaderLen:h.Size()]); e != nil && s.replaces(e) {
-		s.mending = mendingTried
-		s.setParams(s.proxy.params.Without(s.params, s.refused.name))
+	if e := s.onlyEffect(h.Type, rest[wire.HeaderLen:h.Size()]); e != nil && s.refused.replacedBy(e) {
+		s.mending, s.mends, s.refused.replaced = mendingTried, s.refused, nil
+		for _, name := range s.refused.names {
+			s.setParams(s.proxy.params.Without(s.params, name))
+		}
 	}
 	return false
 }
@@ -166,44 +185,55 @@ func (s *session) onlyEffect(t byte, body []byte) *state.Effect {
 	return &effects[0]
 }
 
-// replaces reports whether an effect leaves nothing of the parameter that was
-// refused.
-func (s *session) replaces(e *state.Effect) bool {
-	name := s.refused.name
+// replacedBy reports whether an effect leaves nothing of one of the parameters.
+func (r *refusedParameters) replacedBy(e *state.Effect) bool {
+	return slices.ContainsFunc(r.names, func(name string) bool { return replaces(e, name) })
+}
+
+// replaces reports whether an effect leaves nothing of a parameter's value.
+func replaces(e *state.Effect, name string) bool {
 	identity := strings.EqualFold(name, "role") || strings.EqualFold(name, "session_authorization")
 	switch e.Kind {
 	case state.KindSet, state.KindReset:
 		set := string(e.Name)
-		return name != "" && e.Scope == state.ScopeSession &&
-			(strings.EqualFold(set, name) || identity && set == "session_authorization")
+		return e.Scope == state.ScopeSession && (strings.EqualFold(set, name) || identity && set == "session_authorization")
 	case state.KindResetAll:
-		return name != "" && !identity
+		return !identity
 	case state.KindDiscardAll:
-		return name != ""
+		return true
 	}
 	return false
 }
 
 // mended notes what a client has achieved that replaces a parameter.
 func (s *session) mended(e *state.Effect) {
-	if s.mending == mendingTried && s.replaces(e) {
-		s.mending = mendingDone
+	if s.mending != mendingTried {
+		return
+	}
+	for _, name := range s.mends.names {
+		if replaces(e, name) {
+			s.mending = mendingDone
+			s.mends.replaced = append(s.mends.replaced, name)
+		}
 	}
 }
 
-// endMending: the client parts from the server it replaced the parameter on. If
-// it didn't, it has what it had.
+// endMending: the client parts from the server it replaced a parameter on. What
+// it didn't replace it still has.
 func (s *session) endMending() {
-	done := s.mending == mendingDone
-	s.mending = mendingNone
+	done, mends := s.mending == mendingDone, s.mends
+	s.mending, s.mends = mendingNone, nil
+	for _, name := range mends.names {
+		if done && slices.Contains(mends.replaced, name) {
+			continue
+		}
+		value, _ := mends.params.Value(name)
+		if next, ok := s.proxy.params.With(s.params, name, value); ok {
+			s.setParams(next)
+		}
+	}
 	if done {
 		s.refused = nil
-		return
-	}
-	value, had := s.refused.params.Value(s.refused.name)
-	if next, ok := s.proxy.params.With(s.params, s.refused.name, value); ok && had {
-		s.setParams(next)
-		s.refused.params = next
 	}
 }
 

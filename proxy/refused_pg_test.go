@@ -142,6 +142,33 @@ func TestReplacingARefusedParameter(t *testing.T) {
 	}
 }
 
+// Two parameters that are refused are replaced one after the other, and none
+// of them is lost meanwhile.
+func TestReplacingTwoRefusedParameters(t *testing.T) {
+	admin := talk(t, postgres.Address())
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	k, other := talk(t, p.address()), talk(t, p.address())
+	const method, ask = "default_table_access_method", "select current_user || current_setting('default_table_access_method')"
+	for _, script := range [][]string{{"reset " + method, "reset role", "reset " + method}, {"reset role", "reset " + method, "reset role", "reset " + method}, {"discard all", "discard all"}} {
+		admin.run("create role leaver superuser", "create access method leaving type table handler heap_tableam_handler")
+		k.run("set role leaver", "set "+method+" to leaving")
+		if got := k.query(ask); got != "leaverleaving" {
+			t.Fatal(got)
+		}
+		other.query("select 1")
+		admin.run("drop role leaver", "drop access method leaving")
+		for _, text := range script {
+			if got := types(k.ask(simple(ask))); got != "E:22023 Z:I" {
+				t.Errorf("before %s: %s", text, got)
+			}
+			k.run(text)
+		}
+		if got := k.query(ask); got != "postgresheap" {
+			t.Errorf("%q: %s", script, got)
+		}
+	}
+}
+
 // temp_buffers is for sessions that haven't used temporary tables yet: one that
 // has isn't given to a client that has set it otherwise.
 func TestTemporaryBuffers(t *testing.T) {

@@ -28,6 +28,7 @@ type server struct {
 	lease     pool.Lease[*server] // while it is lent
 	session   *session            // whose conversation it is in, if any
 	params    *state.Params       // what is set on it
+	primed    primed              // what it is being given of the client's parameters
 	temps     bool                // temporary tables were used on it
 	base      *state.Params       // what it reported at its login, of what can be set
 	sqlNames  map[string]bool     // what a client has prepared on it by SQL, and whether just for the name's sake

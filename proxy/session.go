@@ -59,14 +59,14 @@ type session struct {
 
 	reading reading // how its texts are read
 
-	since       time.Duration     // when the state began
-	queryStart  time.Duration     // when the server began to work for the client
-	xactStart   time.Duration     // when the transaction began
-	body        int               // bytes of the client's message that are still to come
-	collected   []byte            // a Parse or Query too large for the loop's buffer
-	refusedBy   *wire.Report      // what the server said to the client's parameters at first
-	refused     *refusedParameter // what a server wouldn't take since; nil for nearly all
-	primed      primed
+	since       time.Duration      // when the state began
+	queryStart  time.Duration      // when the server began to work for the client
+	xactStart   time.Duration      // when the transaction began
+	body        int                // bytes of the client's message that are still to come
+	collected   []byte             // a Parse or Query too large for the loop's buffer
+	refusedBy   *wire.Report       // what the server said to the client's parameters at first
+	refused     *refusedParameters // what a server wouldn't take since; nil for nearly all
+	mends       *refusedParameters // what the client is about to replace
 	mending     mending
 	farewellEnd time.Duration
 
@@ -282,6 +282,7 @@ func (s *session) close() {
 	s.unnamed.forget()
 	s.unpinned(s.residue)
 	s.listening = nil
+	s.refused, s.mends = nil, nil
 	s.params, s.startup, s.residue, s.named, s.bound, s.sql, s.deferred = nil, nil, nil, nil, nil, nil, nil
 }
 
