@@ -127,7 +127,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if h.Type == wire.NotificationResponse && need > 0 {
 		v = s.fromServer(body)
 	}
-	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
+	if v == drop && h.Type == wire.ParameterStatus && (s.state == statePriming || n.errand == errandRestore) {
 		v = forward // the server's spelling of what the client asked for
 	}
 	if len(s.exchange.withheld) > 0 && v != broken {
@@ -212,6 +212,9 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		}
 		switch {
 		case v == forward:
+			if s.residue != nil {
+				s.residue.ready(s.exchange.status)
+			}
 			s.answered()
 		case errand == errandReplay:
 			s.replayed(srv)
@@ -238,12 +241,18 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		if bytes.Equal(body, tagDiscardAll) {
 			srv.paramsReset()
 		}
+		if s.residue != nil && bytes.Equal(body, tagRollback) {
+			s.residue.undone = true
+		}
 		if d != nil {
 			s.executed(d, n.query, body)
 		}
 	case wire.ErrorResponse:
 		if s.listening != nil {
 			s.listening.journal.Failed(nil)
+		}
+		if s.residue != nil && v == forward {
+			s.residue.undone = true
 		}
 		s.unnamed.here = false // a Parse behind the error may have been skipped
 		r := wire.ParseReport(body)

@@ -56,6 +56,7 @@ func (u *unit) expect(o outcome) {
 
 // finish notes the end of it.
 func (b *blunt) finish(u *unit) *unit {
+	b.among, b.behind = false, false
 	b.over()
 	u.want = append(u.want, "Z="+b.status())
 	u.on = b.on
@@ -67,6 +68,7 @@ func (b *blunt) query(list ...func() move) *unit {
 	u := &unit{}
 	encoding := b.mind.value(slotEncoding)
 	failed := false
+	b.among = len(list) > 1
 	for _, pick := range list {
 		mv := pick()
 		u.said = append(u.said, mv.text)
@@ -88,8 +90,10 @@ func (b *blunt) query(list ...func() move) *unit {
 func (b *blunt) batch(list ...func() move) *unit {
 	u := &unit{}
 	failed := false
-	for _, pick := range list {
-		if b.n(3) == 0 {
+	b.among = len(list) > 1
+	for i, pick := range list {
+		b.behind = i > 0
+		if b.n(3) == 0 && !b.shaky {
 			failed = b.named(u, failed)
 			continue
 		}
@@ -124,6 +128,7 @@ func (b *blunt) named(u *unit, skipped bool) bool {
 		if !skipped {
 			b.open(true)
 			delete(b.plans, name)
+			b.shaky = b.shaky || p.bySQL
 		}
 		return skipped
 	case !there && n < 4 || there && n == 1:
@@ -141,6 +146,8 @@ func (b *blunt) named(u *unit, skipped bool) bool {
 			return false
 		}
 		b.fail()
+	case p.bySQL && b.behind: // as with EXECUTE
+		return skipped
 	default:
 		b.put(u, "Bind "+name, bind("", name), execute("", 0))
 		if skipped {
@@ -187,6 +194,7 @@ func (b *blunt) form() *unit {
 // round says something, and looks at what comes back. It returns how many
 // answers it has looked at that show the session.
 func (b *blunt) round() (checks int, err error) {
+	b.shaky = false
 	list := []*unit{b.form()}
 	for b.n(4) == 0 {
 		list = append(list, b.form())
@@ -209,7 +217,7 @@ func (b *blunt) round() (checks int, err error) {
 			return checks, fmt.Errorf("%s: %w", strings.Join(u.said, " | "), err)
 		}
 	}
-	if wrong := b.misreported(func(name string) string { return b.k.params[name] }); wrong != "" && !b.failed {
+	if wrong := b.misled(func(name string) string { return b.k.params[name] }); wrong != "" {
 		return checks, fmt.Errorf("behind %s: %s", strings.Join(list[len(list)-1].said, " | "), wrong)
 	}
 	return checks, nil
@@ -233,12 +241,22 @@ func transcript(list []answer) string {
 	return strings.Join(words, " ")
 }
 
-// await reads until it has heard everything.
-func (b *blunt) await() error {
+// resting ends what holds a server.
+const resting = "discard temp; select pg_advisory_unlock_all()"
+
+func (b *blunt) rest() error {
 	if !b.outside() {
 		b.rollback()
-		b.k.run("rollback")
 	}
+	got := transcript(b.k.ask(simple("rollback"))) + " " + transcript(b.k.ask(simple(resting)))
+	if !strings.HasSuffix(got, "C=DISCARD TEMP D= C=SELECT 1 Z=I") {
+		return fmt.Errorf("coming to rest: %s", got)
+	}
+	return nil
+}
+
+// await reads until it has heard everything.
+func (b *blunt) await() error {
 	for b.ear.wants() != "" {
 		list := b.k.heard
 		b.k.heard = nil

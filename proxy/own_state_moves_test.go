@@ -37,6 +37,15 @@ type actor struct {
 	book   *noteBook // nil: it neither listens nor notifies
 	// unicode: it uses client_encoding, and what isn't ASCII.
 	unicode bool
+	// own are the parameters it came with.
+	own [slots]bool
+	// among: what it says now is part of a longer Query or batch, and behind:
+	// part of a batch that has begun.
+	among, behind bool
+	// shaky: what has been sent and isn't answered changes names of statements.
+	shaky bool
+	// restored: it is told of its own values behind the answer.
+	restored bool
 }
 
 func (a *actor) n(n int) int { return a.rng.IntN(n) }
@@ -135,12 +144,15 @@ func (a *actor) setting() move {
 // resetting is a RESET of some form.
 func (a *actor) resetting() move {
 	s := a.any()
+	for a.among && a.own[s] {
+		s = a.any() // what stands behind it would see the server's own value
+	}
 	one := func(tag string) func() outcome {
-		return func() outcome { a.reset(s); return done(tag) }
+		return func() outcome { a.reset(s); a.restored = true; return done(tag) }
 	}
 	switch {
-	case a.n(5) == 0:
-		return move{text: "reset all", play: func() outcome { a.resetAll(); return done("RESET") }}
+	case a.n(5) == 0 && !a.among:
+		return move{text: "reset all", play: func() outcome { a.resetAll(); a.restored = true; return done("RESET") }}
 	case s == slotRole:
 		return move{text: "reset role", play: one("RESET")}
 	case s == slotZone && a.n(2) == 0:
@@ -174,6 +186,10 @@ func (a *actor) preparing() move {
 		}
 	}
 	_, there := a.plans[name]
+	if a.behind {
+		return a.looking() // in the midst of a batch nothing can be prepared for it
+	}
+	a.shaky = true
 	switch {
 	case a.n(20) == 0:
 		return move{text: "deallocate all", play: func() outcome { clear(a.plans); return done("DEALLOCATE ALL") }}
@@ -251,6 +267,7 @@ func (a *actor) discarding() move {
 			return failure("25001")
 		}
 		a.discardAll()
+		a.restored, a.shaky = true, true
 		return done("DISCARD ALL")
 	}}
 }
@@ -370,4 +387,15 @@ func (a *actor) over() {
 	if a.implicit {
 		a.commit(a.book.committed(a.number))
 	}
+}
+
+// misled is what the client was told otherwise than it is, when it has all its
+// answers; "" if nothing is.
+func (a *actor) misled(told func(string) string) string {
+	late := a.restored
+	a.restored = false
+	if late || a.failed {
+		return ""
+	}
+	return a.misreported(told)
 }

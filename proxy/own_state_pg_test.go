@@ -165,13 +165,17 @@ func (c *ownCrowd) act(number int) (one ownClient, ears *ear) {
 			}
 		}
 		serial = a.serial
-		if !c.over() {
-			one.leave()
-			if ears != nil {
-				c.heard.Add(int64(ears.heard))
+		if ears != nil && c.over() && !c.t.Failed() {
+			if err := one.rest(); err != nil {
+				c.t.Errorf("seed %d, client %d: %v", c.seed, number, err)
 			}
-			one, ears = nil, nil
+			break
 		}
+		one.leave()
+		if ears != nil {
+			c.heard.Add(int64(ears.heard))
+		}
+		one, ears = nil, nil
 	}
 	return one, ears
 }
@@ -181,6 +185,8 @@ func (c *ownCrowd) over() bool { return c.t.Failed() || c.checks.Load() >= c.goa
 // ownClient is one of these clients.
 type ownClient interface {
 	round() (checks int, err error)
+	// rest ends what holds a server.
+	rest() error
 	await() error
 	leave()
 	story() history
@@ -201,7 +207,12 @@ func (c *ownCrowd) come(a *actor, ears *ear) ownClient {
 			continue
 		}
 		var written string
-		if written, base[s] = a.wish(s); s == slotTenant || a.n(2) == 0 {
+		a.own[s] = true
+		written, base[s] = a.wish(s)
+		if s == slotStyle {
+			written = base[s] // how servers spell it is told with the first answer of one
+		}
+		if s == slotTenant || a.n(2) == 0 {
 			base[s] = strings.ReplaceAll(base[s], "é", "e") // the server has no encoding for it yet
 			written = strings.ReplaceAll(written, "é", "e")
 			options += " -c " + slotNames[s] + "=" + escape.Replace(written)

@@ -222,22 +222,30 @@ func (p *polite) round() (checks int, err error) {
 	if err := p.ear.hear(list, p.on); err != nil {
 		return checks, err
 	}
-	if wrong := p.misreported(p.conn.PgConn().ParameterStatus); wrong != "" && !p.failed {
+	if wrong := p.misled(p.conn.PgConn().ParameterStatus); wrong != "" {
 		return checks, errors.New(wrong)
 	}
 	return checks, nil
+}
+
+func (p *polite) rest() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if !p.outside() {
+		p.rollback()
+	}
+	for _, text := range []string{"rollback", resting} {
+		if _, err := p.conn.Exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // await reads until it has heard everything.
 func (p *polite) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if !p.outside() {
-		p.rollback()
-		if _, err := p.conn.Exec(ctx, "rollback"); err != nil {
-			return err
-		}
-	}
 	for {
 		list := p.heard
 		p.heard = nil

@@ -7,6 +7,7 @@ import (
 
 	"carpool/config"
 	"carpool/proxy/state"
+	"carpool/proxy/wire"
 )
 
 // residue is what a client has left in the session of the server it holds, or
@@ -35,8 +36,10 @@ type residue struct {
 	logged bool           // that it lasts
 
 	// restore are parameters that a RESET in the present transaction has taken to
-	// the server's default instead of the client's own.
-	restore []string
+	// the server's default instead of the client's own; due are those whose
+	// transaction was committed. undone: the transaction's doings were taken back.
+	restore, due []string
+	undone       bool
 
 	asked    state.Holdings  // in the last audit
 	findings *state.Findings // while it is under way
@@ -181,7 +184,37 @@ func (r *residue) settled(asked, held state.Holdings) {
 // forgetSuspicion: what there was to be asked about is settled.
 func (r *residue) forgetSuspicion() {
 	r.makes, r.ends, r.names, r.all, r.reset = 0, 0, r.names[:0], false, false
-	r.restore, r.findings, r.attempts = r.restore[:0], nil, 0
+	r.restore, r.due, r.undone = r.restore[:0], r.due[:0], false
+	r.findings, r.attempts = nil, 0
+}
+
+// restoreLater notes that a RESET has taken a parameter to the server's default.
+func (r *residue) restoreLater(name string) {
+	if !slices.Contains(r.restore, name) {
+		r.restore = append(r.restore, name)
+	}
+}
+
+// ready notes that the client was told ReadyForQuery with a status.
+func (r *residue) ready(status byte) {
+	if status == wire.TxIdle {
+		if !r.undone {
+			for _, name := range r.restore {
+				if !slices.Contains(r.due, name) {
+					r.due = append(r.due, name)
+				}
+			}
+		}
+		r.restore = r.restore[:0]
+	}
+	r.undone = status == wire.TxFailed
+}
+
+// setAgain notes that a parameter has a value of the client's, whatever RESET
+// has done before.
+func (r *residue) setAgain(name string) {
+	is := func(n string) bool { return strings.EqualFold(n, name) }
+	r.restore, r.due = slices.DeleteFunc(r.restore, is), slices.DeleteFunc(r.due, is)
 }
 
 // remains is what a server has to be freed of when the client is gone.

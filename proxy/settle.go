@@ -192,19 +192,17 @@ func (s *session) defaulted(client *state.Params, name string) *state.Params {
 // restoreReported: a RESET takes parameters to what the server began with. What
 // the client had asked for when it logged in has to come back, and it is told.
 func (s *session) restoreReported(r *residue) {
-	if !r.reset {
-		return
-	}
 	srv := s.server
-	for p := range s.startup.All() {
-		standard, reported := srv.base.Value(p.Name)
-		now, _ := srv.params.Value(p.Name)
-		if !reported || now != standard || now == p.Value || !(r.all || r.touched(p.Name)) {
+	for _, name := range r.due {
+		standard, reported := srv.base.Value(name)
+		now, _ := srv.params.Value(name)
+		value, own := s.startup.Value(name)
+		if !own || !reported || now != standard || now == value {
 			continue
 		}
-		if next, ok := s.proxy.params.With(s.params, p.Name, p.Value); ok {
+		if next, ok := s.proxy.params.With(s.params, name, value); ok {
 			s.setParams(next)
-			s.client.Send(wire.AppendParameterStatus(nil, p.Name, p.Value))
+			s.client.Send(wire.AppendParameterStatus(nil, name, value))
 		}
 	}
 }
@@ -228,6 +226,9 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 		e := &d.effects[i]
 		if query && e.Statement != d.completed {
 			continue
+		}
+		if s.residue != nil && e.Kind == state.KindSet {
+			s.residue.setAgain(string(e.Name))
 		}
 		s.executedFor(e, tag)
 		if !d.leaves || s.executedSQL(d, e) || d.lone && query && s.applied(e) {
@@ -381,14 +382,20 @@ func (s *session) applied(e *state.Effect) bool {
 func (s *session) restoreLater(r *residue, e *state.Effect) {
 	switch e.Kind {
 	case state.KindReset:
-		if _, own := s.startup.Value(string(e.Name)); own {
-			r.restore = append(r.restore, string(e.Name))
+		if name, _ := state.Canonical(e.Name); s.brought(name) {
+			r.restoreLater(name)
 		}
-	case state.KindResetAll:
+	case state.KindResetAll, state.KindDiscardAll:
 		for p := range s.startup.All() {
-			r.restore = append(r.restore, p.Name)
+			r.restoreLater(p.Name)
 		}
 	}
+}
+
+// brought reports whether the client had a value for a parameter when it came.
+func (s *session) brought(name string) bool {
+	_, own := s.startup.Value(name)
+	return own
 }
 
 // restore gives the server, in the midst of a transaction, the values that the

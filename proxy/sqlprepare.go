@@ -169,7 +169,8 @@ func (s *session) provide(p *splice, d *deeds) {
 // of a batch that isn't possible. runs: it is going to be executed.
 func (s *session) provideName(p *splice, name []byte, runs bool) {
 	x := &s.exchange
-	if x.batch || x.skipping || x.full() || x.copyIn || x.status == wire.TxFailed || !plainASCII(name) {
+	failed := x.status == wire.TxFailed && x.empty() // what is under way may mend it
+	if x.batch || x.skipping || x.full() || x.copyIn || failed || !plainASCII(name) {
 		return
 	}
 	key := string(significant(name))
