@@ -138,7 +138,11 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	case forward:
 		p.keep(size)
 	case replace:
-		p.out = wire.AppendError(p.insert(), refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load())))
+		report := refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load()))
+		if s.exchange.status == wire.TxFailed && refusal.ofText() {
+			report = transactionAborted()
+		}
+		p.out = wire.AppendError(p.insert(), report)
 		p.cut(size)
 	case drop, refused:
 		p.cut(size)
@@ -181,7 +185,7 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 			return h.Size(), true
 		}
 	case wire.RowDescription, wire.ParameterDescription:
-		if s.exchange.learns() {
+		if s.exchange.describes() {
 			return min(h.Size(), maxDescription), true
 		}
 	case wire.ErrorResponse:

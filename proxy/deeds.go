@@ -29,6 +29,8 @@ type deeds struct {
 	leaves bool
 	// listens: they may change what the client listens on.
 	listens bool
+	// turns: what is sent behind them means something else when they are done.
+	turns bool
 	// apart: they belong to a portal with a name, whose execution isn't followed.
 	apart bool
 	// completed counts the statements of a Query that have been executed.
@@ -70,7 +72,7 @@ func (s *session) readText(text []byte, prepared bool) (d *deeds, refused string
 func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept, leaves, listens := s.w.effects[:0], false, false
+	kept, leaves, listens, turns := s.w.effects[:0], false, false, false
 	for i := range effects {
 		e := &effects[i]
 		if refused = s.rules.refusal(e); refused != "" {
@@ -82,6 +84,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 		matters := s.matters(e)
 		leaves = leaves || matters
 		listens = listens || changesChannels(e)
+		turns = turns || s.turns(e)
 		if matters || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
@@ -93,7 +96,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
-		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens,
+		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, turns: turns,
 	}
 	clear(kept)
 	for i := range d.effects {
@@ -104,6 +107,19 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, refused string) {
 		}
 	}
 	return d, ""
+}
+
+// turns reports whether the client's next message can't be dealt with before it
+// is known what became of an effect: which names statements have, and what
+// parameters a RESET has taken to the server's values instead of the client's.
+func (s *session) turns(e *state.Effect) bool {
+	switch e.Kind {
+	case state.KindPrepare, state.KindDeallocate, state.KindDeallocateAll:
+		return true
+	case state.KindReset, state.KindResetAll, state.KindDiscardAll:
+		return s.startup.Len() > 0
+	}
+	return false
 }
 
 // matters reports whether an effect leaves anything behind that isn't ignored,

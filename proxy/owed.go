@@ -112,6 +112,8 @@ type owed struct {
 
 	// probes counts entries that the client's next message waits for.
 	probes int
+	// turns counts entries that change what the client's next message means.
+	turns int
 }
 
 // maxPending is how many answers may be owed at once, give or take the few
@@ -172,8 +174,20 @@ func (o *owed) rewind() {
 // attach notes what the message that was noted last may leave behind.
 func (o *owed) attach(d *deeds) {
 	if d != nil && !o.empty() {
-		o.queue[len(o.queue)-1].deeds = d
+		p := &o.queue[len(o.queue)-1]
+		if p.turns() {
+			o.turns--
+		}
+		p.deeds = d
+		if p.turns() {
+			o.turns++
+		}
 	}
+}
+
+// turns reports whether what p is the answer to changes what comes behind it.
+func (p *pending) turns() bool {
+	return p.deeds != nil && p.deeds.turns && (p.kind.command() || p.kind == kindClose)
 }
 
 // note is what is to be known of an answer besides its place.
@@ -202,6 +216,9 @@ func (o *owed) settle(i int) {
 	}
 	if p.probe {
 		o.probes--
+	}
+	if p.turns() {
+		o.turns--
 	}
 	if p.statement != nil {
 		if o.unsettled > 0 {

@@ -93,7 +93,7 @@ func (b *blunt) batch(list ...func() move) *unit {
 	b.among = len(list) > 1
 	for i, pick := range list {
 		b.behind = i > 0
-		if b.n(3) == 0 && !b.shaky {
+		if b.n(3) == 0 {
 			failed = b.named(u, failed)
 			continue
 		}
@@ -146,7 +146,7 @@ func (b *blunt) named(u *unit, skipped bool) bool {
 			return false
 		}
 		b.fail()
-	case p.bySQL && b.behind: // as with EXECUTE
+	case p.bySQL && (b.behind || b.failed): // as with EXECUTE
 		return skipped
 	default:
 		b.put(u, "Bind "+name, bind("", name), execute("", 0))

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+"bytes"
+"os"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // polite is a client of own_state_pg_test that uses pgx as it comes, with its
@@ -19,6 +22,7 @@ type polite struct {
 	ear   *ear
 	heard []heard
 	past  history
+	trace bytes.Buffer
 	own   map[string]string // what it has prepared by its driver, by name
 }
 
@@ -38,6 +42,9 @@ func goPolitely(a *actor, ears *ear, url string, params map[string]string) (*pol
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	p.conn, err = pgx.ConnectConfig(ctx, c)
+	if err == nil {
+		p.conn.PgConn().Frontend().Trace(&p.trace, pgproto3.TracerOptions{SuppressTimestamps: true})
+	}
 	return p, err
 }
 
@@ -209,6 +216,8 @@ func (p *polite) round() (checks int, err error) {
 		want = outcome{code: want.code}
 	}
 	if got != want {
+		b := p.trace.Bytes()
+		os.WriteFile("/tmp/proof-logs/trace", b, 0o644)
 		return 0, fmt.Errorf("\n got %+v\nwant %+v", got, want)
 	}
 	if want.row {

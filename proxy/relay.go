@@ -135,6 +135,9 @@ func (s *session) clientMessage(p *splice) bool {
 			return false
 		}
 	}
+	if s.exchange.turns > 0 && asks(h.Type) {
+		return s.waitForServer(p)
+	}
 	switch h.Type {
 	case wire.Parse:
 		return s.clientParse(p, h)
@@ -157,6 +160,15 @@ func (s *session) clientMessage(p *splice) bool {
 		s.exchange.attach(tooLarge()) // a function by its number may do anything
 	}
 	return s.apply(p, h, v, nil)
+}
+
+// asks reports whether a message may name a statement, or run one by its text.
+func asks(typ byte) bool {
+	switch typ {
+	case wire.Query, wire.Parse, wire.Bind, wire.Describe, wire.Close, wire.FunctionCall:
+		return true
+	}
+	return false
 }
 
 // beginWork notes when the server begins to work for the client, if it doesn't

@@ -243,7 +243,7 @@ func (s *session) closing(name []byte) *deeds {
 	if _, bySQL := s.sql.find(name); !bySQL {
 		return nil
 	}
-	return &deeds{leaves: true, effects: []state.Effect{{Kind: state.KindDeallocate, Exact: true, Name: bytes.Clone(name)}}}
+	return &deeds{leaves: true, turns: true, effects: []state.Effect{{Kind: state.KindDeallocate, Exact: true, Name: bytes.Clone(name)}}}
 }
 
 // executing is what a statement prepared by SQL leaves behind that is bound by

@@ -72,6 +72,10 @@ const (
 	refuseResult                       // a statement returns other columns than the client was told
 )
 
+// ofText reports whether a server refuses anything but the end of a failed
+// transaction before it would come to this refusal.
+func (r refusal) ofText() bool { return r != refuseUnknown }
+
 // parse decides on a Parse message, given its whole body.
 func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	if x.full() {
