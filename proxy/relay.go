@@ -382,11 +382,10 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 		if withoutName {
 			s.unnamed.replaced()
 		}
-		v := s.exchange.closeTarget(body)
-		if v == forward && s.sql != nil && len(body) > 1 && body[0] == 'S' {
-			s.exchange.attach(s.closing(body[1 : len(body)-1]))
+		if len(body) > 1 && body[0] == 'S' && !withoutName {
+			return s.closeNamed(p, h, body)
 		}
-		return s.apply(p, h, v, nil)
+		return s.apply(p, h, s.exchange.closeTarget(body), nil)
 	}
 	if withoutName {
 		s.ensureUnnamed(p)

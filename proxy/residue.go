@@ -28,6 +28,8 @@ type residue struct {
 
 	// pins is why the client keeps its server.
 	pins state.Holdings
+	// lifts are those that end if the present transaction is committed.
+	lifts state.Holdings
 	// causes are the first words of the statements that pinned, since when.
 	causes [config.StateKinds]string
 	since  time.Duration
@@ -112,7 +114,7 @@ func (r *residue) did(e *state.Effect) {
 	case state.KindDiscardSequences:
 		r.unpin(state.HoldsSequences)
 	case state.KindResetAll:
-		r.unpin(state.HoldsParameters)
+		r.lifts |= state.HoldsParameters
 		r.reset = true
 	}
 }
@@ -123,6 +125,7 @@ func (r *residue) pin(h state.Holdings, excerpt func() string) {
 		r.causes[kind] = excerpt()
 	}
 	r.pins |= h
+	r.lifts &^= h
 }
 
 func (r *residue) unpin(h state.Holdings) {
@@ -199,13 +202,14 @@ func (r *residue) restoreLater(name string) {
 func (r *residue) ready(status byte) {
 	if status == wire.TxIdle {
 		if !r.undone {
+			r.unpin(r.lifts)
 			for _, name := range r.restore {
 				if !slices.Contains(r.due, name) {
 					r.due = append(r.due, name)
 				}
 			}
 		}
-		r.restore = r.restore[:0]
+		r.restore, r.lifts = r.restore[:0], 0
 	}
 	r.undone = status == wire.TxFailed
 }
