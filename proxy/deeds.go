@@ -194,6 +194,9 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 			d = tooLarge()
 		}
 	}
+	if s.uncertain(d) {
+		return s.waitForServer(p)
+	}
 	if d != nil {
 		d.lone = d.lone && s.exchange.undisturbed()
 	}

@@ -87,7 +87,7 @@ func (p *polite) do(ctx context.Context) (got, want outcome) {
 	discards := mv.text == "discard all"
 	if discards || mv.text == "deallocate all" {
 		if !p.outside() {
-			return outcome{}, outcome{} // the driver would lose its statements, and the server wouldn't
+			return p.shows(ctx) // the driver would lose its statements, and the server wouldn't
 		}
 		if err := p.conn.DeallocateAll(ctx); err != nil {
 			return outcomeOf("", err), outcome{}
@@ -183,7 +183,7 @@ func (p *polite) batch(ctx context.Context) (got, want outcome) {
 		}
 	}
 	if b.Len() == 0 {
-		return outcome{}, outcome{}
+		return p.shows(ctx)
 	}
 	p.over()
 	results := p.conn.SendBatch(ctx, b)

@@ -149,6 +149,21 @@ func (s *session) dropStrangers() {
 	s.w.toServer = reuse(out)
 }
 
+// uncertain reports whether a text names statements while it isn't known yet
+// what became of those that were prepared or closed before.
+func (s *session) uncertain(d *deeds) bool {
+	if d == nil || s.exchange.unsettled == 0 {
+		return false
+	}
+	for i := range d.effects {
+		switch d.effects[i].Kind {
+		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
+			return true
+		}
+	}
+	return false
+}
+
 // provide sees to it that the server has what the statements of a text name.
 func (s *session) provide(p *splice, d *deeds) {
 	if d == nil {

@@ -69,6 +69,7 @@ const (
 	refuseUnknown                      // 26000
 	refuseTooMany                      // max_client_prepared_statements
 	refuseState                        // a policy on what statements leave behind
+	refuseAborted                      // 25P02
 	refuseResult                       // a statement returns other columns than the client was told
 )
 
@@ -92,6 +93,9 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	if x.unsettled > 0 {
 		return dst, hold
 	}
+	if x.aborted() && !mayEnd(rest) {
+		return x.doom(dst, kindParse, refuseAborted, name), replace
+	}
 	if _, taken := s.names.Lookup(name); taken {
 		return x.doom(dst, kindParse, refuseDuplicate, name), replace
 	}
@@ -107,6 +111,24 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 		return dst, drop
 	}
 	return x.prepare(dst, statement, passOn, n, own), replace
+}
+
+// aborted reports whether the server refuses what comes next because the
+// transaction has failed. What is under way may end that.
+func (x *exchange) aborted() bool { return x.status == wire.TxFailed && x.empty() && !x.batch }
+
+// mayEnd reports whether a text may be one that ends a transaction, which is
+// all that is prepared in one that has failed.
+func mayEnd(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n\f\v")
+	if len(text) == 0 {
+		return true
+	}
+	switch text[0] | 0x20 {
+	case 'r', 'a', 'c', 'e', 'p', '-' | 0x20, '/' | 0x20, 0x20:
+		return true
+	}
+	return false
 }
 
 // prepare appends the Parse that gives the server a new copy of a statement,

@@ -57,6 +57,9 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		if d, refused = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); refused != "" {
 			return s.refuseParse(p, h, refused)
 		}
+		if s.uncertain(d) {
+			return s.waitForServer(p)
+		}
 		s.provide(p, d)
 	}
 	v := s.exchange.client(wire.Parse)
