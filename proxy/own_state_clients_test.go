@@ -128,7 +128,6 @@ func (b *blunt) named(u *unit, skipped bool) bool {
 		if !skipped {
 			b.open(true)
 			delete(b.plans, name)
-			b.shaky = b.shaky || p.bySQL
 		}
 		return skipped
 	case !there && n < 4 || there && n == 1:
@@ -194,7 +193,6 @@ func (b *blunt) form() *unit {
 // round says something, and looks at what comes back. It returns how many
 // answers it has looked at that show the session.
 func (b *blunt) round() (checks int, err error) {
-	b.shaky = false
 	list := []*unit{b.form()}
 	for b.n(4) == 0 {
 		list = append(list, b.form())

@@ -42,8 +42,6 @@ type actor struct {
 	// among: what it says now is part of a longer Query or batch, and behind:
 	// part of a batch that has begun.
 	among, behind bool
-	// shaky: what has been sent and isn't answered changes names of statements.
-	shaky bool
 	// restored: it is told of its own values behind the answer.
 	restored bool
 }
@@ -189,7 +187,6 @@ func (a *actor) preparing() move {
 	if a.behind {
 		return a.looking() // in the midst of a batch nothing can be prepared for it
 	}
-	a.shaky = true
 	switch {
 	case a.n(20) == 0:
 		return move{text: "deallocate all", play: func() outcome { clear(a.plans); return done("DEALLOCATE ALL") }}
@@ -267,7 +264,7 @@ func (a *actor) discarding() move {
 			return failure("25001")
 		}
 		a.discardAll()
-		a.restored, a.shaky = true, true
+		a.restored = true
 		return done("DISCARD ALL")
 	}}
 }
@@ -330,7 +327,7 @@ func (a *actor) plain() move {
 		return a.resetting()
 	case n < 68:
 		return a.looking()
-	case n < 97 || a.book == nil:
+	case n < 80 || a.book == nil:
 		return a.preparing()
 	}
 	return a.noting()

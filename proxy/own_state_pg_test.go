@@ -18,7 +18,7 @@ import (
 // is right is shown by clients that are connected to Postgres itself.
 
 var (
-	ownStateChecks = flag.Int64("own-state-checks", 20_000, "how many answers TestEveryClientHasItsOwnState and its like look at")
+	ownStateChecks = flag.Int64("own-state-checks", 4_000, "how many answers TestEveryClientHasItsOwnState and its like look at")
 	ownStateSeed   = flag.Uint64("own-state-seed", 0, "what they draw from; 0 is anything")
 )
 
@@ -33,7 +33,7 @@ func TestEveryClientHasItsOwnState(t *testing.T) {
 }
 
 func TestEveryClientHasItsOwnStateWhileAudited(t *testing.T) {
-	ownState(t, "session_audit = always\n"+ownStateSettings, nil, *ownStateChecks/4)
+	ownState(t, "session_audit = always\n"+ownStateSettings, nil, *ownStateChecks/2)
 }
 
 func TestEveryClientHasItsOwnStateAndItsNotifications(t *testing.T) {
@@ -43,7 +43,7 @@ func TestEveryClientHasItsOwnStateAndItsNotifications(t *testing.T) {
 // TestOwnStateIsPostgressOwn: with no pooler between them and Postgres clients
 // see the same.
 func TestOwnStateIsPostgressOwn(t *testing.T) {
-	ownState(t, "", newNoteBook(ownClients), *ownStateChecks/4)
+	ownState(t, "", newNoteBook(ownClients), *ownStateChecks/2)
 }
 
 const ownStateSettings = "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 4\nevent_loops = 2\n"

@@ -278,3 +278,16 @@ func TestDiscardAllKeepsOthersParameters(t *testing.T) {
 		k.query("set timezone to 'Asia/Tokyo'") // as far as servers report it, what it did counts
 	}
 }
+
+// A RESET counts for what is sent right behind its answer, though the server is
+// asked what it holds meanwhile.
+func TestResetWhileAudited(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1\nsession_audit = always")
+	k := talk(t, p.address(), param("statement_timeout", "77s")...)
+	for range 50 {
+		k.run("reset statement_timeout")
+		if got := k.query("show statement_timeout"); got != "77s" {
+			t.Fatalf("the client is given %s", got)
+		}
+	}
+}

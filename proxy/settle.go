@@ -84,7 +84,7 @@ func (s *session) ask(r *residue) bool {
 	s.server.conn.Send(out)
 	s.w.toServer = reuse(out)
 	s.route.count(s.w).audits.Add(1)
-	if len(r.restore) > 0 || r.reset && s.startup.Len() > 0 {
+	if len(r.restore) > 0 || r.reset && s.startup.Len() > 0 || s.params != s.server.params {
 		r.waiting = true // what comes next mustn't run with the server's default
 		s.client.Pause()
 	}
