@@ -257,9 +257,8 @@ func (s *session) notProvided(name string) { delete(s.server.sqlNames, name) }
 // there for a statement of the protocol.
 func (s *session) closeNamed(p *splice, h wire.Header, body []byte) bool {
 	name := body[1 : len(body)-1]
-	key := string(significant(name))
 	_, bySQL := s.sql.find(name)
-	_, here := s.server.sqlNames[key]
+	_, here := s.server.sqlNames[string(significant(name))]
 	x := &s.exchange
 	if !bySQL && !here || x.full() || x.skipping || x.statements == nil {
 		return s.apply(p, h, x.closeTarget(body), nil)
