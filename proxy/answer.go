@@ -148,6 +148,9 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 		report := n.excuse
 		if refusal != 0 {
 			r := refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load()))
+			if s.exchange.status == wire.TxFailed && refusal.ofText() {
+				r = transactionAborted()
+			}
 			report = &r
 		}
 		p.out = wire.AppendError(p.insert(), *report)
@@ -193,7 +196,7 @@ func (s *session) lookInto(h wire.Header) (need int, ok bool) {
 			return h.Size(), true
 		}
 	case wire.RowDescription, wire.ParameterDescription:
-		if s.exchange.learns() {
+		if s.exchange.describes() {
 			return min(h.Size(), maxDescription), true
 		}
 	case wire.ErrorResponse:

@@ -326,3 +326,16 @@ func (p *pooler) recycle(t *testing.T) {
 	talk(t, postgres.Address()).query("select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() and datname = 'app'")
 	eventually(t, "the servers to be gone", func() bool { return p.Pools()[0].Pool.Open == 0 })
 }
+
+// A RESET counts for what is sent right behind its answer, though the server is
+// asked what it holds meanwhile.
+func TestResetWhileAudited(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1\nsession_audit = always")
+	k := talk(t, p.address(), param("statement_timeout", "77s")...)
+	for range 50 {
+		k.run("reset statement_timeout")
+		if got := k.query("show statement_timeout"); got != "77s" {
+			t.Fatalf("the client is given %s", got)
+		}
+	}
+}

@@ -165,6 +165,8 @@ func refusalReport(r refusal, name string, maxNames int) wire.Report {
 		report.Hint = "In transaction mode the next transaction may be on another server. Set " + name + " = transparent to let the state follow or keep its client, or use pool_mode = session."
 	case refuseResult: // drivers know it by its words, or by where it comes from
 		report.Code, report.Message, report.Routine = "0A000", "cached plan must not change result type", "RevalidateCachedQuery"
+	case refuseAborted:
+		report = transactionAborted()
 	case refuseTooMany:
 		report.Code, report.Message = "53400", "too many prepared statements (max_client_prepared_statements)"
 		report.Detail = fmt.Sprintf("max_client_prepared_statements is %d.", maxNames)

@@ -153,8 +153,12 @@ func (p *pending) tells(n *prepared.Name, at uint64) {
 	}
 }
 
-// learns reports whether the shape in the next answer is to be noted.
-func (x *exchange) learns() bool { return !x.empty() && x.queue[x.head].learns }
+// describes reports whether what the next answer says of rows and parameters is
+// looked at: its shape is to be noted, or it may have to be withheld.
+func (x *exchange) describes() bool {
+	p := x.front()
+	return p != nil && (p.learns || p.heals)
+}
 
 // learn notes what the server says of a statement's rows in answer to p.
 func (x *exchange) learn(p *pending, description []byte) {

@@ -422,3 +422,18 @@ func TestPgxThroughAMigration(t *testing.T) {
 		}
 	}
 }
+
+// A statement that runs another may return anything; its parameters are
+// described all the same, on a server that has it too.
+func TestDescribeOfAStatementThatVaries(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	for range 3 {
+		k := talk(t, p.address())
+		k.run("prepare other (int) as select $1")
+		list := k.ask(parse("mine", "execute other(1)"), describe('S', "mine"), syncNow)
+		if got := types(list); got != "1 t T Z:I" || string(list[1].body) != "\x00\x00" {
+			t.Fatalf("%s, the parameters are %x", got, list[1].body)
+		}
+		_ = k.conn.Close()
+	}
+}

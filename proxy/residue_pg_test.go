@@ -391,3 +391,71 @@ func TestPolicies(t *testing.T) {
 		t.Error("what is ignored doesn't leak")
 	}
 }
+
+// A RESET that is taken back leaves what the client has set, even where that is
+// the server's own value.
+func TestAResetThatIsTakenBack(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	standard := talk(t, postgres.Address()).query("show timezone")
+	a := talk(t, p.address(), param("TimeZone", "Asia/Tokyo", "statement_timeout", "77s")...)
+	for _, tt := range []struct {
+		name  string
+		texts []string
+		keeps bool
+	}{
+		{"RESET", []string{"reset timezone"}, false},
+		{"RESET ALL", []string{"reset all"}, false},
+		{"DISCARD ALL", []string{"discard all"}, false},
+		{"committed", []string{"begin", "reset timezone", "commit"}, false},
+		{"committed in one go", []string{"begin; reset timezone; commit"}, false},
+		{"ahead of an error", []string{"reset timezone", "select 1/0"}, false},
+		{"ahead of a savepoint", []string{"begin", "reset timezone; savepoint a; select 1/0", "rollback to a", "commit"}, false},
+		{"rolled back", []string{"begin", "reset timezone", "rollback"}, true},
+		{"rolled back in one go", []string{"begin; reset timezone; rollback"}, true},
+		{"rolled back to a savepoint", []string{"begin; savepoint a", "reset timezone", "rollback to a", "commit"}, true},
+		{"failed", []string{"begin", "reset timezone; select 1/0", "rollback"}, true},
+		{"failed in one go", []string{"reset timezone; select 1/0"}, true},
+		{"refused", []string{"begin", "set timezone to 'Asia/Seoul'", "discard all", "rollback"}, true},
+		{"set again", []string{"begin", "reset timezone", "set timezone to '" + standard + "'", "commit"}, true},
+		{"set again in one go", []string{"reset timezone; set timezone to '" + standard + "'"}, true},
+	} {
+		want := "Asia/Tokyo"
+		if tt.keeps {
+			want = standard
+		}
+		for _, apart := range []bool{true, false} {
+			if !apart && tt.name == "rolled back to a savepoint" {
+				continue // whether the RESET came before the savepoint or behind it isn't followed
+			}
+			a.run("set timezone to '" + standard + "'")
+			for _, text := range tt.texts {
+				a.say(simple(text))
+				if apart {
+					a.until("Z")
+				}
+			}
+			for range tt.texts {
+				if !apart {
+					a.until("Z")
+				}
+			}
+			if got := a.query("show timezone"); got != want || a.params["TimeZone"] != want {
+				t.Errorf("%s, awaited %t: %s, told %s, want %s", tt.name, apart, got, a.params["TimeZone"], want)
+			}
+		}
+	}
+}
+
+// In a transaction the client is told what a RESET has led to.
+func TestResetInATransactionIsReported(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	a := talk(t, p.address(), param("TimeZone", "Asia/Tokyo")...)
+	a.run("begin", "set timezone to 'Asia/Seoul'", "reset timezone")
+	if got := a.query("show timezone"); got != "Asia/Tokyo" || a.params["TimeZone"] != got {
+		t.Errorf("%s, told %s", got, a.params["TimeZone"])
+	}
+	a.run("rollback")
+	if got := a.params["TimeZone"]; got != "Asia/Tokyo" {
+		t.Errorf("afterwards told %s", got)
+	}
+}

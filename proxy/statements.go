@@ -51,8 +51,13 @@ const (
 	refuseUnknown                      // 26000
 	refuseTooMany                      // max_client_prepared_statements
 	refuseState                        // a policy on what statements leave behind
+	refuseAborted                      // 25P02
 	refuseResult                       // a statement returns other columns than the client was told
 )
+
+// ofText reports whether a server refuses anything but the end of a failed
+// transaction before it would come to this refusal.
+func (r refusal) ofText() bool { return r != refuseUnknown }
 
 // parse decides on a Parse message, given its whole body.
 func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
@@ -69,6 +74,9 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	}
 	if x.unsettled > 0 {
 		return dst, hold
+	}
+	if x.aborted() && !mayEnd(rest) {
+		return x.doom(dst, kindParse, refuseAborted, name), replace
 	}
 	if _, taken := s.names.Lookup(name); taken {
 		return x.doom(dst, kindParse, refuseDuplicate, name), replace
@@ -87,6 +95,24 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 		return dst, drop
 	}
 	return x.prepare(dst, statement, passOn, n, own), replace
+}
+
+// aborted reports whether the server refuses what comes next because the
+// transaction has failed. What is under way may end that.
+func (x *exchange) aborted() bool { return x.status == wire.TxFailed && x.empty() && !x.batch }
+
+// mayEnd reports whether a text may be one that ends a transaction, which is
+// all that is prepared in one that has failed.
+func mayEnd(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n\f\v")
+	if len(text) == 0 {
+		return true
+	}
+	switch text[0] | 0x20 {
+	case 'r', 'a', 'c', 'e', 'p', '-' | 0x20, '/' | 0x20, 0x20:
+		return true
+	}
+	return false
 }
 
 // prepare appends the Parse that gives the server a new copy of a statement,
@@ -315,6 +341,7 @@ func (x *exchange) takeBack(p *pending) {
 var (
 	tagDeallocateAll = []byte("DEALLOCATE ALL\x00")
 	tagDiscardAll    = []byte("DISCARD ALL\x00")
+	tagRollback      = []byte("ROLLBACK\x00")
 )
 
 // commandComplete looks for the commands that drop every prepared statement.

@@ -417,3 +417,30 @@ func TestUnnamedStatementIsTheClientsOwn(t *testing.T) {
 	}
 	b.query("rollback")
 }
+
+// In a transaction that has failed nothing is prepared, whatever the server has
+// already, and the name stays free.
+func TestParseInAFailedTransaction(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	other := talk(t, p.address())
+	other.ask(parse("known", "select 'known'"), syncNow)
+	k := talk(t, p.address())
+	k.ask(parse("taken", "select 1"), syncNow)
+	k.run("begin", "select 1/0")
+	for _, tt := range []struct {
+		name string
+		ask  []pgproto3.FrontendMessage
+		want string
+	}{
+		{"what the server has", messages(parse("mine", "select 'known'"), describe('S', "mine"), syncNow), "E:25P02 Z:E"},
+		{"what it hasn't", messages(parse("mine", "select 'new'"), syncNow), "E:25P02 Z:E"},
+		{"a name that is taken", messages(parse("taken", "select 2"), syncNow), "E:25P02 Z:E"},
+		{"what isn't there", messages(bind("", "mine"), syncNow), "E:26000 Z:E"},
+		{"what ends it", messages(parse("end", "rollback"), bind("", "end"), execute("", 0), syncNow), "1 2 C Z:I"},
+		{"afterwards", messages(parse("mine", "select 'known'"), bind("", "mine"), execute("", 0), syncNow), "1 2 D C Z:I"},
+	} {
+		if got := types(k.ask(tt.ask...)); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}

@@ -62,7 +62,7 @@ func TestStatements(t *testing.T) {
 		{"with something put in and out behind it", 1, ">Q=Q >P:a:one=P(cp_1) >P:b:two=C(cp_1)P(cp_2) >S=S <C:DEALLOCATE_ALL=C <Z:I=Z <1=1 <3=- <1=1 <Z:I=Z.", "ab", 1},
 		{"with something put in and out that is skipped", 1, ">Q=Q >B=B >P:a:one=P(cp_1) >P:b:two=C(cp_1)P(cp_2) >S=S <C:DEALLOCATE_ALL=C <Z:I=Z <E:26000=E(26000) <Z:I=Z.", "", 0},
 
-		{"in an aborted transaction", 2, prepareA + ">Q=Q <C:BEGIN=C <Z:T=Z >P:b:x=P(cp_2) >S=S <E:42601=E(42601) <Z:E=Z >P:b:two=P(cp_3) >S=S <E:25P02=E(25P02) <Z:E=Z >Q=Q <C:ROLLBACK=C <Z:I=Z.", "a", 1},
+		{"in an aborted transaction", 2, prepareA + ">Q=Q <C:BEGIN=C <Z:T=Z >P:b:x=P(cp_2) >S=S <E:42601=E(42601) <Z:E=Z >P:b:two=D(cp_0) >S=S <E:26000=E(25P02) <Z:E=Z >Q=Q <C:ROLLBACK=C <Z:I=Z.", "a", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

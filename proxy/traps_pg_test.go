@@ -28,6 +28,15 @@ func TestTrapsThatWouldLeak(t *testing.T) {
 		{"custom parameter by a bound name", func(k *talker) {
 			k.ask(parse("", "select set_config($1, $2, false)"), bind("", "", "app.trap", "x"), execute("", 0), syncNow)
 		}, custom, "none"},
+		{"RESET ALL that is rolled back", func(k *talker) {
+			k.ask(parse("", "select set_config($1, $2, false)"), bind("", "", "app.trap", "x"), execute("", 0), syncNow)
+			k.run("begin", "reset all", "rollback")
+		}, custom, "none"},
+		{"RESET ALL ahead of what it doesn't reset", func(k *talker) {
+			k.run("begin", "reset all")
+			k.ask(parse("", "select set_config($1, $2, false)"), bind("", "", "app.trap", "x"), execute("", 0), syncNow)
+			k.run("commit")
+		}, custom, "none"},
 		{"a syntax error in what a function is given", func(k *talker) {
 			k.run("select pg_advisory_lock(901), to_tsquery('foo bar'||g) from generate_series(1, 1) g")
 		}, locks, "0"},
