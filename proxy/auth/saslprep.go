@@ -9,6 +9,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// Prepare is a password as SCRAM hashes it. See prepare.
+func Prepare(password string) string { return prepare(password) }
+
 // prepare normalizes a password by SASLprep (RFC 4013). Like Postgres it takes
 // the bytes as they are where the profile doesn't permit them: they may be in
 // another encoding, and the client does the same.
