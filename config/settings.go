@@ -120,12 +120,12 @@ var poolKeys = []key[Config]{
 
 var authKeys = []key[Config]{
 	row("auth_type", "", "md5", acts, choice(func(c *Config) *AuthType { return &c.AuthType }),
-		"How clients prove who they are: `scram-sha-256`, `md5` (SCRAM for SCRAM secrets), `plain`, `trust` or `any`; `cert`, `hba`, `ldap` and `pam` are refused."),
+		"How clients prove who they are: `scram-sha-256`, `md5` (SCRAM for SCRAM secrets), `plain`, `cert`, `trust`, `any`, or `hba` for rules in a file; `ldap` and `pam` are refused."),
 	row("auth_file", "", "", acts, text(func(c *Config) *string { return &c.AuthFile }),
 		"File of users and their secrets."),
-	row("auth_hba_file", "", "", 0, text(func(c *Config) *string { return &c.AuthHBAFile }),
+	row("auth_hba_file", "", "", acts, text(func(c *Config) *string { return &c.AuthHBAFile }),
 		"File of rules for `auth_type = hba`."),
-	row("auth_ident_file", "", "", 0, text(func(c *Config) *string { return &c.AuthIdentFile }),
+	row("auth_ident_file", "", "", acts, text(func(c *Config) *string { return &c.AuthIdentFile }),
 		"File of user name maps for `auth_type = hba`."),
 	row("auth_user", "", "", acts, text(func(c *Config) *string { return &c.AuthUser }),
 		"User that runs `auth_query` for users who aren't in `auth_file`; empty is no such query."),

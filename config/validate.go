@@ -103,7 +103,15 @@ func isLoopback(address string) bool {
 func (v *validator) authentication() {
 	c := v.config
 	switch c.AuthType {
-	case AuthCert, AuthHBA, AuthLDAP, AuthPAM:
+	case AuthCert:
+		if c.ClientTLS.Mode == SSLDisable || c.ClientTLS.CAFile == "" {
+			v.setting("auth_type", "cert needs client_tls_sslmode and client_tls_ca_file: without them no client can show a certificate")
+		}
+	case AuthHBA:
+		if c.AuthHBAFile == "" {
+			v.setting("auth_type", "hba needs auth_hba_file")
+		}
+	case AuthLDAP, AuthPAM:
 		v.setting("auth_type", c.AuthType.String()+" is not built yet, and another method would let in other clients")
 	case AuthTrust, AuthAny:
 		for _, address := range c.ListenAddr {

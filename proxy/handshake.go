@@ -90,5 +90,7 @@ func (s *session) secured(fd int, layer *reactor.TLS, err error, cfg *tls.Config
 		return
 	}
 	s.login.endpoint = auth.EndPoint(cfg.Certificates[0].Leaf)
-	s.loginEvent(s.login.machine.Secured(layer.Conn.ConnectionState().NegotiatedProtocol))
+	state := layer.Conn.ConnectionState()
+	s.login.commonName = commonNameOf(state)
+	s.loginEvent(s.login.machine.Secured(state.NegotiatedProtocol))
 }

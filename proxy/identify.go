@@ -6,6 +6,7 @@ import (
 	"carpool/config"
 	"carpool/proxy/auth"
 	"carpool/proxy/reactor"
+	"carpool/proxy/startup"
 )
 
 // identified: the client has said who it is. What may be known of the
@@ -26,23 +27,39 @@ func (s *session) identified() {
 	s.lookUp(n)
 }
 
+// ruleFor is how a client has to prove who it is.
+func (n *settings) ruleFor(s *session) auth.Rule {
+	if n.AuthType != config.AuthHBA {
+		return auth.Rule{Method: n.method}
+	}
+	id := &s.login.identity
+	return n.hba.Rule(auth.Origin{
+		Unix: s.peer.unix, Addr: s.peer.addr.Addr(), TLS: id.Secure,
+		User: id.User, Database: id.Database, Physical: id.Replication == startup.PhysicalReplication,
+	})
+}
+
 // lookUp finds the secret of the user that the client claims to be: among those
 // of the configuration, or else by auth_query.
 func (s *session) lookUp(n *settings) {
 	l := s.login
+	if l.rule = n.ruleFor(s); l.rule.Method == auth.Reject {
+		s.refuse(loginRejected("login rejected", "No rule of auth_hba_file lets in clients from there, or one keeps them out."))
+		return
+	}
 	if secret, known := n.lookup(l.identity.User); known {
-		s.challenge(n, secret, true)
+		s.challenge(secret, true)
 		return
 	}
 	key, ok := n.inquiryFor(l.identity.Database, l.identity.User)
-	if !ok || n.method == auth.Any {
-		s.challenge(n, auth.Secret{}, false)
+	if !ok || l.rule.Method == auth.Any {
+		s.challenge(auth.Secret{}, false)
 		return
 	}
 	l.asked = key
 	q := s.proxy.inquiries
 	if secret, ok := q.remembered(key); ok {
-		s.challenge(n, secret, true)
+		s.challenge(secret, true)
 		return
 	}
 	s.client.Pause()
@@ -68,19 +85,27 @@ func (i inquired) Run(*reactor.Loop) {
 		s.refuse(inquiryFailed())
 		return
 	}
-	s.challenge(i.inquiry.key.settings, i.found.secret, i.found.known)
+	s.challenge(i.found.secret, i.found.known)
 }
 
 // challenge has the client prove that it is the user whose secret this is.
-func (s *session) challenge(n *settings, secret auth.Secret, known bool) {
+func (s *session) challenge(secret auth.Secret, known bool) {
 	l := s.login
+	l.secret = secret
+	switch l.rule.Method {
+	case auth.Cert:
+		s.vouchedByCertificate(l.rule.Map, known)
+		return
+	case auth.Peer:
+		s.vouchedBySystem(l.rule.Map, known)
+		return
+	}
 	user := l.identity.User
-	mech, err := s.proxy.verifier.Mechanism(n.method, user, secret, known)
+	mech, err := s.proxy.verifier.Mechanism(l.rule.Method, user, secret, known)
 	if err != nil {
 		s.refuse(loginRejected(fmt.Sprintf("login rejected: no such user: %q", user), ""))
 		return
 	}
-	l.secret = secret
 	if mech == nil {
 		s.loginEvent(l.machine.Authenticate(nil))
 		return

@@ -24,6 +24,9 @@ type login struct {
 	// endpoint is what a login can be bound to: the certificate that the client
 	// was shown. nil outside TLS.
 	endpoint []byte
+	// commonName is what the client's certificate says, if it is a good one.
+	commonName string
+	rule       auth.Rule // how it has to prove who it is
 
 	// Of a user who is looked up by auth_query.
 	asked   inquiryKey

@@ -23,6 +23,14 @@ const (
 	MD5
 	// SCRAM asks for SCRAM-SHA-256.
 	SCRAM
+	// Cert goes by the common name in the client's certificate. There is no
+	// exchange.
+	Cert
+	// Peer goes by the system's user at the other end of a Unix socket. There is
+	// no exchange.
+	Peer
+	// Reject lets nobody in.
+	Reject
 )
 
 // String is the method as auth_type has it.
@@ -38,6 +46,12 @@ func (m Method) String() string {
 		return "md5"
 	case SCRAM:
 		return "scram-sha-256"
+	case Cert:
+		return "cert"
+	case Peer:
+		return "peer"
+	case Reject:
+		return "reject"
 	}
 	return "none"
 }
