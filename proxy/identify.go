@@ -58,8 +58,8 @@ func (s *session) lookUp(n *settings) {
 	}
 	l.asked = key
 	q := s.proxy.inquiries
-	if secret, ok := q.remembered(key); ok {
-		s.challenge(secret, true)
+	if a, ok := q.remembered(key); ok {
+		s.challenge(a.secret, a.known)
 		return
 	}
 	s.client.Pause()
@@ -103,6 +103,7 @@ func (s *session) challenge(secret auth.Secret, known bool) {
 	user := l.identity.User
 	mech, err := s.proxy.verifier.Mechanism(l.rule.Method, user, secret, known)
 	if err != nil {
+		s.unproven()
 		s.refuse(loginRejected(fmt.Sprintf("login rejected: no such user: %q", user), ""))
 		return
 	}

@@ -73,9 +73,12 @@ type inquiries struct {
 	answers map[inquiryKey]answered
 }
 
-// answered is an answer that is remembered.
+// answered is an answer that is remembered. That there is no such user is
+// remembered as well as anything else: otherwise the time until a challenge comes
+// would tell.
 type answered struct {
 	secret auth.Secret
+	known  bool
 	at     time.Duration
 }
 
@@ -117,14 +120,11 @@ func (n *settings) inquiryFor(database, user string) (inquiryKey, bool) {
 }
 
 // remembered returns an answer that is young enough.
-func (q *inquiries) remembered(key inquiryKey) (auth.Secret, bool) {
+func (q *inquiries) remembered(key inquiryKey) (a answered, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	a, ok := q.answers[key]
-	if !ok || q.servers.Now()-a.at >= key.settings.AuthQueryMaxAge {
-		return auth.Secret{}, false
-	}
-	return a.secret, true
+	a, ok = q.answers[key]
+	return a, ok && q.servers.Now()-a.at < key.settings.AuthQueryMaxAge
 }
 
 // forget has the next login ask again, unless that has happened meanwhile.
@@ -252,8 +252,8 @@ func (f *inquiry) arrive(a found) {
 	delete(q.flights, f.key)
 	sessions := f.sessions
 	f.sessions = nil
-	if a.known && f.key.settings.AuthQueryMaxAge > 0 {
-		a.secret = q.rememberLocked(f.key, a.secret)
+	if a.err == nil && f.key.settings.AuthQueryMaxAge > 0 {
+		a.secret = q.rememberLocked(f.key, a)
 	}
 	q.mu.Unlock()
 	if a.known {
@@ -298,7 +298,8 @@ func inquiryHint(err error) string {
 
 // rememberLocked notes an answer. What has been computed from the same secret
 // before is kept.
-func (q *inquiries) rememberLocked(key inquiryKey, s auth.Secret) auth.Secret {
+func (q *inquiries) rememberLocked(key inquiryKey, a found) auth.Secret {
+	s := a.secret
 	now := q.servers.Now()
 	old, ok := q.answers[key]
 	if ok && old.secret.Equal(s) {
@@ -313,7 +314,7 @@ func (q *inquiries) rememberLocked(key inquiryKey, s auth.Secret) auth.Secret {
 			delete(q.answers, k)
 		}
 	}
-	q.answers[key] = answered{s, now}
+	q.answers[key] = answered{s, a.known, now}
 	return s
 }
 

@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,8 @@ import (
 
 	"carpool/bench/pgserver"
 	"carpool/bench/pgserver/pgtest"
+	"carpool/pool"
+	"carpool/proxy/upstream"
 	"carpool/proxy/wire"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -83,6 +87,32 @@ func (p *pooler) logIn(user, password, database string) error {
 	defer conn.Close(ctx) //nolint:errcheck // it is only a question
 	_, err = conn.Exec(ctx, "select 1").ReadAll()
 	return err
+}
+
+// inquiriesMade is how many questions the connections that are open have been
+// asked.
+func (p *pooler) inquiriesMade() (n int) {
+	q := p.inquiries
+	for _, source := range q.servers.Pools() {
+		for source.Stats().Idle > 0 {
+			var ticket pool.Ticket[*upstream.Inquirer]
+			lease, outcome, err := source.Checkout(&ticket, q.servers.Now())
+			if outcome != pool.Granted {
+				p.t.Fatalf("an idle connection isn't granted: %v", err)
+			}
+			n += lease.Value.Asked()
+			lease.Discard(pool.ReasonAdmin, q.servers.Now())
+		}
+	}
+	return n
+}
+
+// flights are the questions that aren't answered yet.
+func (p *pooler) flights() []*inquiry {
+	q := p.inquiries
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Collect(maps.Values(q.flights))
 }
 
 // waitingForInquiries is how many clients wait for an answer of auth_query.
@@ -186,6 +216,7 @@ func TestUsersAreLookedUp(t *testing.T) {
 			"no rows to be had":  "create temporary table x as select $1::text as y",
 			"a secret too long":  "select $1::text, repeat('x', 66000)",
 			"as long as allowed": "select $1::text, repeat('x', 65000)",
+			"endless iterations": "select $1::text, 'SCRAM-SHA-256$2147483647:c2FsdA==$" + strings.Repeat("A", 43) + "=:" + strings.Repeat("A", 43) + "='",
 		} {
 			p := r.pooler(t, ages+"auth_type = plain\nauth_query = "+query)
 			for range 2 {
@@ -291,10 +322,72 @@ func TestUsersAreLookedUp(t *testing.T) {
 		if err := p.logIn("changing", goodPassword, "app"); err == nil {
 			t.Error("the old password still lets in")
 		}
-		r.sql("", "drop role changing; create role changing login password '"+goodPassword+"'")
-		p.reload("auth_type = md5\npool_mode = transaction\nauth_user = asker\nauth_query_max_age = 1h\nauth_file = " + r.users + fmt.Sprintf("\n[databases]\n* = host=%s port=%d\n", r.Host(), r.Port()))
+		r.sql("", "drop role changing")
+		if err := p.logIn("changing", goodPassword, "app"); err == nil {
+			t.Error("a role that is gone gets in")
+		}
+		r.sql("", "create role changing login password '"+goodPassword+"'")
 		if err := p.logIn("changing", goodPassword, "app"); err != nil {
+			t.Errorf("that there was no such user is remembered too well: %v", err)
+		}
+		r.sql("", "alter role changing password '"+wrongPassword+"'")
+		p.reload("auth_type = md5\npool_mode = transaction\nauth_user = asker\nauth_query_max_age = 1h\nauth_file = " + r.users + fmt.Sprintf("\n[databases]\n* = host=%s port=%d\n", r.Host(), r.Port()))
+		if err := p.logIn("changing", wrongPassword, "app"); err != nil {
 			t.Errorf("not asked again after a reload: %v", err)
+		}
+	})
+
+	// Somebody who asks and goes learns nothing, not even by how long it takes.
+	t.Run("unknown users don't stand out", func(t *testing.T) {
+		for _, method := range []string{"md5", "scram-sha-256", "plain"} {
+			p := r.pooler(t, "auth_query_max_age = 1h\nauth_type = "+method)
+			ask := func(user string) (offer, challenge string) {
+				c := p.knock()
+				c.send(startupPacket(user, "app"))
+				offer = string(c.until(wire.Authentication))
+				if method != "plain" {
+					const first = "n,,n=,r=abcdefgh"
+					c.send(wire.AppendPassword(nil, append(wire.AppendString(nil, "SCRAM-SHA-256"), "\x00\x00\x00\x10"+first...)))
+					challenge = string(c.until(wire.Authentication))
+				}
+				return offer, challenge
+			}
+			for range 3 {
+				knownOffer, known := ask("scram")
+				unknownOffer, unknown := ask("unknown")
+				_, salt, _ := strings.Cut(known, ",")
+				_, mockSalt, _ := strings.Cut(unknown, ",")
+				if knownOffer != unknownOffer || len(known) != len(unknown) || len(salt) != len(mockSalt) || known[strings.LastIndexByte(known, ',')+1:] != unknown[strings.LastIndexByte(unknown, ',')+1:] {
+					t.Errorf("%s: %q and %q for a known user, %q and %q for an unknown one", method, knownOffer, known, unknownOffer, unknown)
+				}
+			}
+			if n := p.inquiriesMade(); n != 2 {
+				t.Errorf("%s: asked %d times for two users", method, n)
+			}
+		}
+	})
+
+	t.Run("clients that don't wait for the answer", func(t *testing.T) {
+		holder := r.session(t, "app")
+		holder("select pg_advisory_lock(7)")
+		p := r.pooler(t, ages+"auth_query = select n, s from slow.secret($1)\nauth_type = plain\nmax_client_conn = 100")
+		var clients []*wireClient
+		for i := range 90 {
+			c := p.knock()
+			c.send(startupPacket(fmt.Sprint("nobody", i/2), "app"))
+			clients = append(clients, c)
+		}
+		eventually(t, "all are waiting", func() bool { return p.waitingForInquiries() == 90 })
+		for _, c := range clients {
+			_ = c.Close()
+		}
+		eventually(t, "none is", func() bool { return p.waitingForInquiries() == 0 && len(p.flights()) <= inquirersEach })
+		if got := r.asked("app"); got != "1" && got != "2" {
+			t.Errorf("%s connections", got)
+		}
+		holder("select pg_advisory_unlock(7)")
+		if err := p.logIn("scram", "open sesame", "app"); err != nil {
+			t.Errorf("afterwards: %v", err)
 		}
 	})
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os/user"
 	"strconv"
@@ -85,8 +86,7 @@ func (s *session) vouched(refusal, reason string) {
 		s.loginEvent(s.login.machine.Authenticate(nil))
 		return
 	}
-	if s.proxy.Config().LogPoolerErrors {
-		s.log().Warn("login refused", "user", s.login.identity.User, "database", s.login.identity.Database, "cause", reason)
-	}
-	s.refuse(loginRejected(refusal, ""))
+	ev := s.login.machine.Refuse(loginRejected(refusal, ""))
+	ev.Cause = errors.New(reason)
+	s.loginEvent(ev)
 }
