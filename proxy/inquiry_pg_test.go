@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +148,7 @@ func TestUsersAreLookedUp(t *testing.T) {
 		create role early login password '`+goodPassword+`' valid until 'tomorrow';
 		create role forever login password '`+goodPassword+`' valid until 'infinity';
 		create role nopassword login;
+		create role superuser superuser login password '`+goodPassword+`';
 		create role "Käse ""x""" login password '`+goodPassword+`';`)
 
 	t.Run("who gets in", func(t *testing.T) {
@@ -161,6 +164,9 @@ func TestUsersAreLookedUp(t *testing.T) {
 					t.Errorf("%s: user %q: %v", method, user, err)
 				}
 				for _, password := range []string{wrongPassword, ""} {
+					if user != "scram" && user != "late" {
+						continue // the matrix has the rest
+					}
 					if err := p.logIn(user, password, "app"); err == nil {
 						t.Errorf("%s: user %q gets in by %q", method, user, password)
 					}
@@ -225,6 +231,24 @@ func TestUsersAreLookedUp(t *testing.T) {
 				}
 			}
 			p.keepsSecrets()
+		}
+	})
+
+	t.Run("the documentation's example", func(t *testing.T) {
+		page, err := os.ReadFile("../docs/authentication.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, example, _ := strings.Cut(string(page), "```sql\n")
+		example, settings, _ := strings.Cut(example, "```")
+		_, settings, _ = strings.Cut(settings, "```ini\n")
+		settings, _, _ = strings.Cut(settings, "```")
+		r.sql("app", strings.NewReplacer("asker", "clerk", "CREATE ROLE asker", "ALTER ROLE clerk", "'...'", "'"+serverPassword+"'").Replace(example))
+		p := r.pooler(t, ages+strings.ReplaceAll(settings, "asker", "clerk"))
+		for user, want := range map[string]bool{"scram": true, "md5": true, "late": false, "nologin": false, "nopassword": false, "unknown": false, "superuser": false} {
+			if err := p.logIn(user, goodPassword, "app"); (err == nil) != want {
+				t.Errorf("%s: %v", user, err)
+			}
 		}
 	})
 
@@ -382,7 +406,7 @@ func TestUsersAreLookedUp(t *testing.T) {
 			_ = c.Close()
 		}
 		eventually(t, "none is", func() bool { return p.waitingForInquiries() == 0 && len(p.flights()) <= inquirersEach })
-		if got := r.asked("app"); got != "1" && got != "2" {
+		if got := r.asked("app"); got > strconv.Itoa(inquirersEach) {
 			t.Errorf("%s connections", got)
 		}
 		holder("select pg_advisory_unlock(7)")

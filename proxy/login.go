@@ -19,6 +19,7 @@ type login struct {
 	machine  *startup.Machine
 	identity startup.Identity
 	console  bool // it is for the console
+	own      bool // and comes from who runs this process
 	// stop ends a TLS handshake that is under way on a goroutine; nil if none.
 	stop context.CancelFunc
 	// endpoint is what a login can be bound to: the certificate that the client
