@@ -3,17 +3,13 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"strconv"
 	"sync"
 	"time"
 
-	"carpool/config"
 	"carpool/pool"
 	"carpool/proxy/auth"
 	"carpool/proxy/upstream"
-	"carpool/proxy/wire"
 )
 
 // Users who aren't in auth_file are looked up by auth_query. It runs on
@@ -22,17 +18,7 @@ import (
 // anybody who has yet to prove who he is.
 
 const (
-	// inquirerName is how a connection for auth_query is called on the server.
-	inquirerName = "carpool auth_query"
-	// inquirerPath lets names in auth_query mean what is in pg_catalog, or what
-	// they are qualified with, whatever others have created.
-	inquirerPath = "pg_catalog, pg_temp"
-
-	inquirersEach   = 2  // connections to one database for auth_query
-	inquirersAll    = 16 // and to all of them
-	inquirerIdle    = time.Minute
-	inquiryAttempts = 3 // for connections that proved dead
-	longestInquiry  = time.Minute
+	inquiryAttempts = 3      // for connections that proved dead
 	mostFound       = 10_000 // answers that are remembered
 )
 
@@ -45,19 +31,6 @@ type found struct {
 	secret auth.Secret
 	known  bool
 	err    error
-}
-
-// inquirySource is where is asked, under one configuration.
-type inquirySource struct {
-	settings *settings
-	database string // the entry of [databases]
-	user     string // who asks
-}
-
-// inquiryKey is what is asked.
-type inquiryKey struct {
-	inquirySource
-	query, user string
 }
 
 // inquiries looks users up. Any goroutine may use it.
@@ -103,20 +76,6 @@ func newInquiries(p *Proxy) *inquiries {
 		flights: make(map[inquiryKey]*inquiry),
 		answers: make(map[inquiryKey]answered),
 	}
-}
-
-// inquiryFor says what is to be asked for the sake of a user who wants to log in
-// to a database and isn't in auth_file. False: nobody is asked.
-func (n *settings) inquiryFor(database, user string) (inquiryKey, bool) {
-	d, ok := n.Database(database)
-	if !ok {
-		d = nil
-	}
-	i := n.Inquiry(d)
-	if i.User == "" || i.Database == "" {
-		return inquiryKey{}, false
-	}
-	return inquiryKey{inquirySource{n, i.Database, i.User}, i.Query, user}, true
 }
 
 // remembered returns an answer that is young enough.
@@ -306,12 +265,9 @@ func (q *inquiries) rememberLocked(key inquiryKey, a found) auth.Secret {
 		s = old.secret
 	}
 	if !ok && len(q.answers) >= mostFound {
-		q.tidyLocked(now)
-		for k := range q.answers { // none was too old: any other than this one will do
-			if len(q.answers) < mostFound {
-				break
-			}
+		for k := range q.answers { // any one: to look for the oldest would take long
 			delete(q.answers, k)
+			break
 		}
 	}
 	q.answers[key] = answered{s, a.known, now}
@@ -333,79 +289,6 @@ func (q *inquiries) tidy() {
 	defer q.mu.Unlock()
 	q.tidyLocked(q.servers.Now())
 	q.tidySourcesLocked()
-}
-
-func (q *inquiries) tidySourcesLocked() {
-	busy := make(map[inquirySource]bool)
-	for key := range q.flights {
-		busy[key.inquirySource] = true
-	}
-	current := q.proxy.current.Load()
-	for key, p := range q.sources {
-		if !busy[key] && (key.settings != current || p.Stats().Open == 0) {
-			delete(q.sources, key)
-			q.servers.Remove(p) // nobody waits in it, so nobody is called
-		}
-	}
-}
-
-// sourceLocked returns the connections by which a source is asked.
-func (q *inquiries) sourceLocked(key inquirySource) *pool.Pool[*upstream.Inquirer] {
-	p, ok := q.sources[key]
-	if ok {
-		return p
-	}
-	const many = 100
-	if len(q.sources) >= many {
-		q.tidySourcesLocked() // fallback entries make as many as there are names
-	}
-	n := key.settings
-	target := q.proxy.inquiryTarget(key)
-	p = q.servers.Open(pool.Settings[*upstream.Inquirer]{
-		Name: "auth_query/" + key.database, Size: inquirersEach, MaxDials: 1,
-		Lifetime: max(n.ServerLifetime, time.Second), IdleTimeout: inquirerIdle, LoginRetry: n.ServerLoginRetry,
-		Host: fmt.Sprint(target.Hosts),
-		Dial: func(ctx context.Context, _ pool.Variant) (*upstream.Inquirer, error) {
-			return upstream.DialInquirer(ctx, target)
-		},
-		Close: func(server *upstream.Inquirer, _ pool.Reason) {
-			q.proxy.spawn(func(context.Context) { server.Close() })
-		},
-	})
-	q.sources[key] = p
-	return p
-}
-
-// inquiryTarget says where auth_query runs. Nothing of it comes from a client
-// but, with a fallback entry, the name of the database.
-func (p *Proxy) inquiryTarget(key inquirySource) *upstream.Target {
-	n := key.settings
-	d, ok := n.Database(key.database)
-	if !ok {
-		d = &config.Database{Name: key.database} // gone while this was on its way
-	}
-	own := *d
-	if own.User != key.user {
-		own.User, own.Password = key.user, ""
-	}
-	own.ConnectQuery, own.Parameters = "", nil
-	t := n.targetFor(&own, key.user, n.Resolve(&own, key.user))
-	p.passOn(t, &own)
-	t.Params = []wire.Param{
-		{Name: "application_name", Value: inquirerName},
-		{Name: "search_path", Value: inquirerPath},
-		{Name: "client_encoding", Value: "SQL_ASCII"}, // names and secrets are bytes
-		{Name: "statement_timeout", Value: strconv.FormatInt(n.inquiryTimeout().Milliseconds(), 10)},
-	}
-	return t
-}
-
-// inquiryTimeout is how long an auth_query may take.
-func (n *settings) inquiryTimeout() time.Duration {
-	if n.ClientLoginTimeout <= 0 {
-		return longestInquiry
-	}
-	return min(n.ClientLoginTimeout, longestInquiry)
 }
 
 // shutdown ends all questions.

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Prepare is a password as SCRAM hashes it. See prepare.
+// Prepare returns a password as SCRAM has it hashed, by servers and by clients:
+// normalized by SASLprep, or as it is where that isn't possible.
 func Prepare(password string) string { return prepare(password) }
 
 // prepare normalizes a password by SASLprep (RFC 4013). Like Postgres it takes
