@@ -251,7 +251,7 @@ func TestCertificatesForServers(t *testing.T) {
 	write(t, users, "\"app\" \"\"\n\"other\" \"\"\n")
 	databases := fmt.Sprintf("[databases]\nown = host=localhost port=%[1]d dbname=postgres sslmode=verify-full sslrootcert=%[2]s sslcert=%[3]s sslkey=%[4]s\nnone = host=localhost port=%[1]d dbname=postgres sslmode=verify-full sslrootcert=%[2]s\n",
 		r.Port(), r.Authority().File, pair.Cert, pair.Key)
-	p := startPooler(t, "pool_mode = transaction\nauth_type = trust\nauth_file = "+users+"\n"+databases)
+	p := startPooler(t, "pool_mode = transaction\nserver_login_retry = 0.1\nauth_type = trust\nauth_file = "+users+"\n"+databases)
 	if err := p.logIn("app", "", "own"); err != nil {
 		t.Errorf("%v", err)
 	}
