@@ -65,17 +65,18 @@ type Config struct {
 	ListenQueueSize int           // listen_queue_size
 
 	// Authentication.
-	AuthType        AuthType // auth_type
-	AuthFile        string   // auth_file
-	AuthHBAFile     string   // auth_hba_file
-	AuthIdentFile   string   // auth_ident_file
-	AuthUser        string   // auth_user
-	AuthDBName      string   // auth_dbname
-	AuthQuery       string   // auth_query
-	AuthLDAPOptions string   // auth_ldap_options
-	SCRAMIterations int      // scram_iterations
-	AdminUsers      []string // admin_users
-	StatsUsers      []string // stats_users
+	AuthType        AuthType      // auth_type
+	AuthFile        string        // auth_file
+	AuthHBAFile     string        // auth_hba_file
+	AuthIdentFile   string        // auth_ident_file
+	AuthUser        string        // auth_user
+	AuthDBName      string        // auth_dbname
+	AuthQuery       string        // auth_query
+	AuthQueryMaxAge time.Duration // auth_query_max_age; 0 is no memory
+	AuthLDAPOptions string        // auth_ldap_options
+	SCRAMIterations int           // scram_iterations
+	AdminUsers      []string      // admin_users
+	StatsUsers      []string      // stats_users
 
 	// Logging.
 	LogConnections     bool      // log_connections

@@ -24,9 +24,9 @@ type Database struct {
 	User     string   // user: every server connection logs in as this user; "" is the client's
 	Password string   // password for User; a secret
 
-	AuthUser   string // auth_user; not built yet
-	AuthQuery  string // auth_query; not built yet
-	AuthDBName string // auth_dbname; not built yet
+	AuthUser   string // auth_user; else the global setting
+	AuthQuery  string // auth_query; else the global setting
+	AuthDBName string // auth_dbname; else the global setting
 
 	PoolMode               Optional[PoolMode]      // pool_mode
 	PoolSize               Optional[int]           // pool_size

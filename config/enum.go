@@ -32,8 +32,8 @@ const (
 	AuthPlain                       // the password in clear text
 	AuthTrust                       // no proof, but the user must be known
 	AuthAny                         // no proof, any name; the database must force a user
-	AuthCert                        // client certificate; not built yet
-	AuthHBA                         // rules in a file; not built yet
+	AuthCert                        // the common name in a client certificate
+	AuthHBA                         // by rules in a file
 	AuthLDAP                        // not built yet
 	AuthPAM                         // not built yet
 )

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -102,7 +103,15 @@ func isLoopback(address string) bool {
 func (v *validator) authentication() {
 	c := v.config
 	switch c.AuthType {
-	case AuthCert, AuthHBA, AuthLDAP, AuthPAM:
+	case AuthCert:
+		if c.ClientTLS.Mode == SSLDisable || c.ClientTLS.CAFile == "" {
+			v.setting("auth_type", "cert needs client_tls_sslmode and client_tls_ca_file: without them no client can show a certificate")
+		}
+	case AuthHBA:
+		if c.AuthHBAFile == "" {
+			v.setting("auth_type", "hba needs auth_hba_file")
+		}
+	case AuthLDAP, AuthPAM:
 		v.setting("auth_type", c.AuthType.String()+" is not built yet, and another method would let in other clients")
 	case AuthTrust, AuthAny:
 		for _, address := range c.ListenAddr {
@@ -118,16 +127,32 @@ func (v *validator) authentication() {
 			}
 		}
 	}
-	const notBuilt = "looking users up in the database is not built yet, so they could not log in"
-	if c.AuthUser != "" {
-		v.setting("auth_user", notBuilt)
+	v.inquiries()
+}
+
+// inquiries looks at how users are looked up in databases.
+func (v *validator) inquiries() {
+	c := v.config
+	check := func(query, database string, report func(setting, message string)) {
+		if !strings.Contains(query, "$1") {
+			report("auth_query", "needs $1, which stands for the user's name")
+		}
+		if _, ok := c.Database(database); database != "" && !ok {
+			report("auth_dbname", "there is no database "+quoteShort(database))
+		}
 	}
-	if c.AuthQuery != defaultAuthQuery {
-		v.setting("auth_query", notBuilt)
+	if c.AuthUser != "" {
+		check(c.AuthQuery, c.AuthDBName, v.setting)
 	}
 	for _, d := range c.Databases {
-		if d.AuthUser != "" || d.AuthQuery != "" {
-			v.entry(d, "auth_user and auth_query: "+notBuilt)
+		if d.AuthUser+d.AuthQuery+d.AuthDBName == "" {
+			continue
+		}
+		report := func(setting, message string) { v.entry(d, setting+": "+message) }
+		if i := c.Inquiry(d); i.User == "" {
+			report("auth_query", "needs auth_user, who runs it")
+		} else {
+			check(i.Query, cmp.Or(d.AuthDBName, c.AuthDBName), report)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func TestIncludeByAbsolutePath(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	for _, test := range []struct{ content, want string }{
 		{"[pgbouncer]\nauth_file=f\n", "no database is configured: clients reach nothing but the console"},
-		{"[pgbouncer]\n[databases]\na=\n", "auth_type: without auth_file there are no users, so no client can log in"},
+		{"[pgbouncer]\n[databases]\na=\n", "auth_type: without auth_file and auth_user there are no users, so no client can log in"},
 		{"[pgbouncer]\nauth_file=f\n[databases]\na=password=x\n", `m:4: database "a": the password has no effect without a user`},
 		{
 			"[pgbouncer]\nauth_file=f\nmin_pool_size=9\n[databases]\na=pool_size=3 max_db_connections=4\n",

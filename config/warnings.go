@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 )
 
 // Warnings returns what is accepted but has no effect or is likely a mistake:
@@ -12,8 +11,7 @@ func (c *Config) Warnings() Problems {
 	var warnings Problems
 	for i := range globalKeys {
 		k := &globalKeys[i]
-		// The two about auth_query are problems, see Validate.
-		if at, given := c.places[k.Name]; given && !k.Effective && k.Name != "auth_user" && k.Name != "auth_query" {
+		if at, given := c.places[k.Name]; given && !k.Effective {
 			warnings = append(warnings, at.problem(k.Name+": carpool does not act on this setting yet"))
 		}
 	}
@@ -41,8 +39,11 @@ func (c *Config) accessWarnings() Problems {
 			}
 		}
 	}
-	if c.AuthType != AuthAny && c.AuthFile == "" && len(c.StaticUsers) == 0 {
-		warnings = append(warnings, c.places["auth_type"].problem("auth_type: without auth_file there are no users, so no client can log in"))
+	if c.AuthType != AuthAny && c.AuthFile == "" && len(c.StaticUsers) == 0 && !c.Inquires() {
+		warnings = append(warnings, c.places["auth_type"].problem("auth_type: without auth_file and auth_user there are no users, so no client can log in"))
+	}
+	if c.AuthType == AuthAny && c.Inquires() {
+		warnings = append(warnings, c.places["auth_user"].problem("auth_user: has no effect, since auth_type = any asks for no user"))
 	}
 	for _, side := range []struct {
 		name string
@@ -63,7 +64,7 @@ func (c *Config) databaseWarnings(d *Database) Problems {
 	for i := range databaseKeys {
 		k := &databaseKeys[i]
 		given := k.bind.text(d) != k.bind.text(&Database{})
-		if given && !k.Effective && !slices.Contains([]string{"auth_user", "auth_query"}, k.Name) {
+		if given && !k.Effective {
 			warn(k.Name + ": carpool does not act on this yet")
 		}
 	}

@@ -35,7 +35,7 @@ const maxConsoleQuery = 32 << 10
 // openConsole lets a client in to the console, if it may.
 func (s *session) openConsole() {
 	p, user := s.proxy, s.login.identity.User
-	admin := slices.Contains(p.Config().AdminUsers, user)
+	admin := s.login.own || slices.Contains(p.Config().AdminUsers, user)
 	if p.console == nil || (!admin && !slices.Contains(p.Config().StatsUsers, user)) {
 		s.refuse(loginRejected("not allowed", "Only users in admin_users and stats_users may use the console."))
 		return

@@ -92,9 +92,19 @@ func (r *route) dial(ctx context.Context, t *terms, v pool.Variant) (*server, er
 		if ctx.Err() != context.Canceled && r.proxy.ctx.Err() == nil && !r.proxy.stopping.Load() {
 			r.proxy.log.Warn("server connection couldn't be opened", "database", r.database, "user", t.user, "error", err)
 		}
+		if aboutSecret(err) { // what was found of the user is old, perhaps
+			r.proxy.inquiries.forgetUser(t.user)
+		}
 		return nil, err
 	}
 	return r.enlist(up, t, v, private)
+}
+
+// aboutSecret reports whether a server didn't like what it was logged in to with.
+func aboutSecret(err error) bool {
+	var login *upstream.LoginError
+	var credential *upstream.CredentialError
+	return errors.As(err, &credential) || errors.As(err, &login) && login.Step == upstream.StepLogin && login.Report.Code == "28P01"
 }
 
 // enlist makes a server of a fresh connection and gives it to a loop.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"carpool/proxy/auth"
 	"carpool/proxy/reactor"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +41,7 @@ func (s *session) detachForTLS(prefix []byte) {
 	s.proxy.spawn(func(context.Context) {
 		defer stop()
 		layer, err := handshake(ctx, fd, prefix, cfg)
-		if !s.w.Post(reactor.TaskFunc(func() { s.secured(fd, layer, err) })) {
+		if !s.w.Post(reactor.TaskFunc(func() { s.secured(fd, layer, err, cfg) })) {
 			_ = unix.Close(fd)
 		}
 	})
@@ -73,7 +74,7 @@ func handshake(ctx context.Context, fd int, prefix []byte, cfg *tls.Config) (*re
 }
 
 // secured goes on with the login after the handshake.
-func (s *session) secured(fd int, layer *reactor.TLS, err error) {
+func (s *session) secured(fd int, layer *reactor.TLS, err error, cfg *tls.Config) {
 	if s.state != stateLogin {
 		_ = unix.Close(fd)
 		return
@@ -88,5 +89,8 @@ func (s *session) secured(fd int, layer *reactor.TLS, err error) {
 		s.leave(abandoned)
 		return
 	}
-	s.loginEvent(s.login.machine.Secured(layer.Conn.ConnectionState().NegotiatedProtocol))
+	s.login.endpoint = auth.EndPoint(cfg.Certificates[0].Leaf)
+	state := layer.Conn.ConnectionState()
+	s.login.commonName = commonNameOf(state)
+	s.loginEvent(s.login.machine.Secured(state.NegotiatedProtocol))
 }

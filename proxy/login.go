@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"carpool/config"
@@ -20,14 +19,32 @@ type login struct {
 	machine  *startup.Machine
 	identity startup.Identity
 	console  bool // it is for the console
+	own      bool // and comes from who runs this process
 	// stop ends a TLS handshake that is under way on a goroutine; nil if none.
 	stop context.CancelFunc
+	// endpoint is what a login can be bound to: the certificate that the client
+	// was shown. nil outside TLS.
+	endpoint []byte
+	// commonName is what the client's certificate says, if it is a good one.
+	commonName string
+	rule       auth.Rule // how it has to prove who it is
+
+	// Of a user who is looked up by auth_query.
+	asked   inquiryKey
+	inquiry *inquiry // under way; nil if none
+
+	secret    auth.Secret    // the user's; the zero value if it isn't known
+	mechanism auth.Mechanism // by which it is proven; nil if it isn't
 }
 
 // end gives up a login that isn't through.
-func (l *login) end() {
+func (l *login) end(s *session) {
 	if l.stop != nil {
 		l.stop()
+	}
+	if f := l.inquiry; f != nil {
+		l.inquiry = nil
+		s.proxy.inquiries.withdraw(f, s)
 	}
 }
 
@@ -103,6 +120,9 @@ func (s *session) turnedAway(ev startup.Event) {
 		}
 		s.log().Warn("login refused: "+ev.Report.Message, attrs...)
 	}
+	if ev.Cause != nil {
+		s.unproven()
+	}
 	s.proxy.counters.refused(ev.Report.Code)
 	s.client.Finish()
 	s.leave(abandoned)
@@ -113,44 +133,22 @@ func (s *session) refuse(r wire.Report) { s.loginEvent(s.login.machine.Refuse(r)
 
 func (s *session) loginTimedOut() {
 	l := s.login
+	limit := s.proxy.Config().ClientLoginTimeout
+	if l.inquiry != nil {
+		s.refuse(loginTimedOut("client_login_timeout (server down)", limit))
+		return
+	}
 	if l.stop != nil || s.client.Paused() {
 		s.clientGone("client_login_timeout")
 		return
 	}
-	s.refuse(loginTimedOut(s.proxy.Config().ClientLoginTimeout))
-}
-
-// identified: the client has said who it is. What may be known of the
-// configuration before it has proven it is decided here: the limit on clients,
-// and nothing else.
-func (s *session) identified() {
-	p, id := s.proxy, &s.login.identity
-	s.login.console = config.IsConsole(id.Database)
-	if p.refusing.Load() && !s.login.console {
-		s.refuse(notAccepting())
-		return
-	}
-	n := p.current.Load()
-	if !s.login.console && !p.admit(s, n.MaxClientConn) {
-		s.refuse(tooManyClients("max_client_conn", n.MaxClientConn))
-		return
-	}
-	secret, known := n.lookup(id.User)
-	mech, err := p.verifier.Mechanism(n.method, id.User, secret, known)
-	if err != nil {
-		s.refuse(loginRejected(fmt.Sprintf("login rejected: no such user: %q", id.User), ""))
-		return
-	}
-	if mech == nil {
-		s.loginEvent(s.login.machine.Authenticate(nil))
-		return
-	}
-	s.loginEvent(s.login.machine.Authenticate(mech))
+	s.refuse(loginTimedOut("client_login_timeout", limit))
 }
 
 // authenticated: the client is who it says. Now it is told whether the
 // database exists and whether there is room.
 func (s *session) authenticated() {
+	s.noteSecret()
 	id := &s.login.identity
 	if s.login.console {
 		s.openConsole()

@@ -44,6 +44,7 @@ type Proxy struct {
 	log         *slog.Logger
 	console     Console
 	verifier    *auth.Verifier
+	inquiries   *inquiries
 	pools       *pool.Registry[*server]
 	workers     []*worker
 	sockets     []socket
@@ -54,6 +55,7 @@ type Proxy struct {
 	// Safe for concurrent use.
 	params   state.Interner
 	keys     cancelKeys
+	keyring  keyring
 	counters processCounters
 	hazards  hazards
 	blind    rules                    // of sessions that have servers of their own
@@ -92,6 +94,7 @@ func New(o Options) (*Proxy, error) {
 		translation: &translation{reserved: statementPrefix()},
 	}
 	p.translation.catalog = prepared.NewCatalog(p.translation.reserved)
+	p.inquiries = newInquiries(p)
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	n, err := loadSettings(c, nil, o.Log)
 	if err != nil {
@@ -153,6 +156,7 @@ func (p *Proxy) Run() error {
 		})
 	}
 	janitor.Go(func() { p.pools.Run(p.ctx) })
+	janitor.Go(func() { p.inquiries.servers.Run(p.ctx) })
 	janitor.Go(p.sweep)
 	p.openRoutes()
 	for _, s := range p.sockets {
@@ -163,6 +167,7 @@ func (p *Proxy) Run() error {
 	loops.Wait()
 	p.stop()
 	p.endHubs()
+	p.inquiries.shutdown()
 	p.pools.Shutdown()
 	p.tasks.Wait()
 	janitor.Wait()
@@ -202,6 +207,7 @@ func (p *Proxy) sweep() {
 			return
 		case <-ticker.C:
 			p.closeIdleRoutes()
+			p.inquiries.tidy()
 		}
 	}
 }

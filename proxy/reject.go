@@ -50,9 +50,14 @@ func unacceptableParameter(name string) wire.Report {
 		"Its value must be plain ASCII of reasonable length; ignore_startup_parameters drops a parameter.")
 }
 
-func loginTimedOut(limit time.Duration) wire.Report {
-	return fatal("08006", "client_login_timeout",
+func loginTimedOut(message string, limit time.Duration) wire.Report {
+	return fatal("08006", message,
 		fmt.Sprintf("Log in within %s, or raise client_login_timeout.", limit))
+}
+
+func inquiryFailed() wire.Report {
+	return fatal("08006", "the user can't be looked up (auth_query)",
+		"The pooler's log says why. Try again when the database is reachable.")
 }
 
 func queryWaitTimedOut(limit time.Duration, cause error) wire.Report {
@@ -203,7 +208,7 @@ func noServer(err error) wire.Report {
 		}
 		return r
 	case errors.As(err, &credential):
-		return fatal("28P01", credential.Error(), "Give the database a password, or its user a plain one in auth_file.")
+		return fatal("28P01", credential.Error(), credential.Hint())
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, pool.ErrRemoved):
 		return shuttingDown()
 	}

@@ -83,7 +83,7 @@ func (p *Proxy) Reload(next *config.Config) (Reloaded, error) {
 func (p *Proxy) adopt(n *settings) (replaced int) {
 	p.routesMu.Lock()
 	p.current.Store(n)
-	p.verifier.Configure(n.SCRAMIterations, n.userList)
+	p.verifier.Configure(n.SCRAMIterations, n.userList, n.Inquires())
 	p.translation.maxNames.Store(int64(n.MaxClientPreparedStatements))
 	limits := p.renewTenantsLocked(n)
 	var renewals []renewal

@@ -252,7 +252,7 @@ func (s *session) leave(how departure) {
 	}
 	waiting := s.state == stateWaiting || s.state == stateWelcome
 	if s.login != nil {
-		s.login.end()
+		s.login.end(s)
 		s.login = nil
 	}
 	if s.console != nil {

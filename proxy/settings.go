@@ -23,6 +23,7 @@ type settings struct {
 	*config.Config
 	startup   *startup.Options
 	method    auth.Method
+	hba       *auth.HBA // with auth_type = hba
 	userList  *auth.Users
 	static    map[string]auth.Secret
 	clientTLS *tls.Config // nil: clients aren't offered TLS
@@ -48,7 +49,7 @@ type tlsPrint struct {
 
 var methods = map[config.AuthType]auth.Method{
 	config.AuthAny: auth.Any, config.AuthTrust: auth.Trust, config.AuthPlain: auth.Plain,
-	config.AuthMD5: auth.MD5, config.AuthSCRAMSHA256: auth.SCRAM,
+	config.AuthMD5: auth.MD5, config.AuthSCRAMSHA256: auth.SCRAM, config.AuthCert: auth.Cert,
 }
 
 // loadSettings reads the files that the configuration names. What costs much to
@@ -69,7 +70,7 @@ func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settin
 		files:     make(map[string]fileSum),
 	}
 	var ok bool
-	if n.method, ok = methods[c.AuthType]; !ok {
+	if n.method, ok = methods[c.AuthType]; !ok && c.AuthType != config.AuthHBA {
 		return nil, at(c.Where("auth_type"), fmt.Errorf("auth_type = %s isn't built yet", c.AuthType))
 	}
 	for name, secret := range c.StaticUsers {
@@ -82,7 +83,10 @@ func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settin
 	if err := n.loadUsers(before, log); err != nil {
 		return nil, at(c.Where("auth_file"), fmt.Errorf("auth_file: %w", err))
 	}
-	var err error
+	err := n.loadRules()
+	if err != nil {
+		return nil, err
+	}
 	if n.clientTLS, err = n.loadClientTLS(); err != nil {
 		return nil, at(cmp.Or(c.Where("client_tls_cert_file"), c.Where("client_tls_sslmode")), err)
 	}
@@ -139,6 +143,31 @@ func (n *settings) loadUsers(before *settings, log *slog.Logger) error {
 	}
 	n.userList, err = auth.LoadUsers(bytes.NewReader(content), name)
 	return err
+}
+
+// loadRules reads auth_hba_file, and the maps that it refers to.
+func (n *settings) loadRules() error {
+	if n.AuthType != config.AuthHBA {
+		return nil
+	}
+	var maps *auth.NameMaps
+	if name := n.AuthIdentFile; name != "" {
+		content, err := n.read(name)
+		if err == nil {
+			maps, err = auth.LoadNameMaps(content, name)
+		}
+		if err != nil {
+			return at(n.Where("auth_ident_file"), fmt.Errorf("auth_ident_file: %w", err))
+		}
+	}
+	content, err := n.read(n.AuthHBAFile)
+	if err == nil {
+		n.hba, err = auth.LoadHBA(content, n.AuthHBAFile, maps, n.read)
+	}
+	if err != nil {
+		return at(n.Where("auth_hba_file"), fmt.Errorf("auth_hba_file: %w", err))
+	}
+	return nil
 }
 
 // lookup finds a user's secret.

@@ -108,6 +108,7 @@ func (p *Proxy) termsLocked(n *settings, d *config.Database, user string, before
 		},
 		dest: &destination{target: n.targetFor(d, user, l), tls: n.serverTLS[l.ServerTLS].print},
 	}
+	p.passOn(t.dest.target, d)
 	switch {
 	case t.mode == config.PoolSession:
 		t.purpose = purposePrivate

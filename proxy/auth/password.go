@@ -44,13 +44,18 @@ func (c *cleartext) Step(dst, body []byte) (out []byte, done bool, err error) {
 func (c *cleartext) check(password string) {
 	switch c.secret.kind {
 	case SCRAMSecret:
-		c.match = c.secret.keys.matches(password)
+		var client clientKey
+		if client, c.match = c.secret.keys.matches(password); c.match {
+			c.secret.client = &client
+		}
 	case MD5Secret:
 		c.match = equal(c.secret.text, md5Prefix+md5Hex(password, c.user))
 	default:
 		c.match = equal(c.secret.text, password)
 	}
 }
+
+func (c *cleartext) Proven() Secret { return c.secret }
 
 func (c *cleartext) Work() func() { return c.work }
 
@@ -90,6 +95,8 @@ func (e *md5Exchange) Step(dst, body []byte) (out []byte, done bool, err error) 
 	match := equal(answer, md5Prefix+md5Hex(inner, string(e.salt[:])))
 	return dst, match && e.doom == nil, verdict(match, e.doom)
 }
+
+func (e *md5Exchange) Proven() Secret { return e.secret }
 
 func (e *md5Exchange) Work() func() { return nil }
 

@@ -9,6 +9,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// Prepare returns a password as SCRAM has it hashed, by servers and by clients:
+// normalized by SASLprep, or as it is where that isn't possible.
+func Prepare(password string) string { return prepare(password) }
+
 // prepare normalizes a password by SASLprep (RFC 4013). Like Postgres it takes
 // the bytes as they are where the profile doesn't permit them: they may be in
 // another encoding, and the client does the same.

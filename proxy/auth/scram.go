@@ -10,8 +10,12 @@ import (
 	"carpool/proxy/wire"
 )
 
-// scramName is the only SASL mechanism there is: channel binding isn't offered.
-const scramName = "SCRAM-SHA-256"
+// The SASL mechanisms: the second, with channel binding, is offered where there
+// is a channel to bind to.
+const (
+	scramName     = "SCRAM-SHA-256"
+	scramPlusName = "SCRAM-SHA-256-PLUS"
+)
 
 const (
 	serverNonceLen = 18   // bytes before base64, as Postgres has it
@@ -22,6 +26,8 @@ const (
 // scramExchange is the server's side of SCRAM-SHA-256.
 type scramExchange struct {
 	random   func([]byte)
+	endpoint []byte // what the exchange can be bound to; nil is nothing
+	secret   Secret
 	keys     *scramKeys
 	derived  *derivation // of a plain secret: computes keys
 	password string      // what derived is computed from
@@ -45,7 +51,11 @@ const (
 )
 
 func (e *scramExchange) Begin(dst []byte) []byte {
-	return wire.AppendAuthentication(dst, wire.AuthSASL, []byte(scramName+"\x00\x00"))
+	names := scramName + "\x00\x00"
+	if e.endpoint != nil {
+		names = scramPlusName + "\x00" + names // the better one first, as in Postgres
+	}
+	return wire.AppendAuthentication(dst, wire.AuthSASL, []byte(names))
 }
 
 func (e *scramExchange) Step(dst, body []byte) (out []byte, done bool, err error) {
@@ -68,9 +78,11 @@ func (e *scramExchange) Resume(dst []byte) (out []byte, done bool, err error) {
 	}
 	e.stage, e.work = scramOver, nil
 	text := e.first.bare + "," + e.server + "," + e.final.withoutProof
-	if err := verdict(e.keys.proves(e.final.proof, text), e.doom); err != nil {
+	client, match := e.keys.proves(e.final.proof, text)
+	if err := verdict(match, e.doom); err != nil {
 		return dst, false, err
 	}
+	e.secret.client = &client
 	signature := mac(e.keys.server[:], text)
 	final := base64.StdEncoding.AppendEncode([]byte("v="), signature[:])
 	return wire.AppendAuthentication(dst, wire.AuthSASLFinal, final), true, nil
@@ -78,11 +90,14 @@ func (e *scramExchange) Resume(dst []byte) (out []byte, done bool, err error) {
 
 func (e *scramExchange) stepFirst(dst, body []byte) (out []byte, done bool, err error) {
 	e.stage = scramOver
-	message, err := initialResponse(body)
+	name, message, err := initialResponse(body)
 	if err != nil {
 		return dst, false, err
 	}
 	if e.first, err = parseClientFirst(message); err != nil {
+		return dst, false, err
+	}
+	if err := e.checkBinding(name); err != nil {
 		return dst, false, err
 	}
 	var random [serverNonceLen]byte
@@ -97,7 +112,7 @@ func (e *scramExchange) stepFirst(dst, body []byte) (out []byte, done bool, err 
 
 func (e *scramExchange) stepFinal(dst, body []byte) (out []byte, done bool, err error) {
 	e.stage = scramOver
-	if e.final, err = parseClientFinal(string(body), e.first.header, e.nonce); err != nil {
+	if e.final, err = parseClientFinal(string(body), e.bound(), e.nonce); err != nil {
 		return dst, false, err
 	}
 	e.stage = awaitKeys
@@ -108,14 +123,38 @@ func (e *scramExchange) stepFinal(dst, body []byte) (out []byte, done bool, err 
 	return e.Resume(dst)
 }
 
+// checkBinding looks at the mechanism that the client has chosen and at what it
+// says about channel binding; RFC 5802, section 6.
+func (e *scramExchange) checkBinding(name string) error {
+	switch {
+	case name == scramPlusName && e.endpoint == nil:
+		return malformed("mechanism that wasn't offered")
+	case (name == scramPlusName) != (e.first.header == gs2Bound):
+		return malformed("channel binding flag that doesn't fit the mechanism")
+	case e.first.header == gs2Missed && e.endpoint != nil:
+		return ErrDowngrade
+	}
+	return nil
+}
+
+// bound is what the client has to show that it takes the connection to be.
+func (e *scramExchange) bound() string {
+	if e.first.header == gs2Bound {
+		return e.first.header + string(e.endpoint)
+	}
+	return e.first.header
+}
+
+// Proven implements Mechanism.
+func (e *scramExchange) Proven() Secret { return e.secret }
+
 // proves says whether proof was made by someone who knows the password, for
-// this exchange's text; RFC 5802, section 3.
-func (k *scramKeys) proves(proof [sha256.Size]byte, text string) bool {
+// this exchange's text, and which key that is; RFC 5802, section 3.
+func (k *scramKeys) proves(proof [sha256.Size]byte, text string) (client clientKey, ok bool) {
 	h := hmac.New(sha256.New, k.stored[:])
 	h.Write([]byte(text))
-	var clientKey [sha256.Size]byte
-	h.Sum(clientKey[:0])
-	subtle.XORBytes(clientKey[:], clientKey[:], proof[:])
-	hash := sha256.Sum256(clientKey[:])
-	return subtle.ConstantTimeCompare(hash[:], k.stored[:]) == 1
+	h.Sum(client[:0])
+	subtle.XORBytes(client[:], client[:], proof[:])
+	hash := sha256.Sum256(client[:])
+	return client, subtle.ConstantTimeCompare(hash[:], k.stored[:]) == 1
 }

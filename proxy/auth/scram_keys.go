@@ -18,24 +18,27 @@ type scramKeys struct {
 	stored, server [sha256.Size]byte
 }
 
-// derive fills in the keys from a password; RFC 5802, section 3. It takes long.
-func (k *scramKeys) derive(password string) {
+// derive fills in the keys from a password, and returns the one that isn't kept;
+// RFC 5802, section 3. It takes long.
+func (k *scramKeys) derive(password string) (client clientKey) {
 	salted, err := pbkdf2.Key(sha256.New, prepare(password), k.salt, k.iterations, sha256.Size)
 	if err != nil {
 		// Only a Go toolchain restricted to FIPS 140 answers with an error, to
 		// short salts. The keys stay zero and are the hash of nothing known.
-		return
+		return client
 	}
-	clientKey := mac(salted, "Client Key")
-	k.stored = sha256.Sum256(clientKey[:])
+	client = mac(salted, "Client Key")
+	k.stored = sha256.Sum256(client[:])
 	k.server = mac(salted, "Server Key")
+	return client
 }
 
-// matches says whether the keys were derived from password. It takes long.
-func (k *scramKeys) matches(password string) bool {
+// matches says whether the keys were derived from password, and which one a
+// client would have. It takes long.
+func (k *scramKeys) matches(password string) (client clientKey, ok bool) {
 	of := scramKeys{iterations: k.iterations, salt: k.salt}
-	of.derive(password)
-	return subtle.ConstantTimeCompare(of.stored[:], k.stored[:]) == 1
+	client = of.derive(password)
+	return client, subtle.ConstantTimeCompare(of.stored[:], k.stored[:]) == 1
 }
 
 func mac(key []byte, text string) (sum [sha256.Size]byte) {

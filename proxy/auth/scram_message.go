@@ -11,7 +11,7 @@ import (
 
 // clientFirst is a client-first-message; RFC 5802, section 7.
 type clientFirst struct {
-	header string // gs2-header, "n,," or "y,,"
+	header string // gs2-header
 	bare   string // what follows it
 	nonce  string
 }
@@ -24,20 +24,20 @@ type clientFinal struct {
 
 // initialResponse reads a SASLInitialResponse. The protocol lets a client send
 // it without a message, length -1; none does, and none has to here.
-func initialResponse(body []byte) (string, error) {
+func initialResponse(body []byte) (mechanism, message string, err error) {
 	c := wire.Cursor{Rest: body}
 	name, ok := c.String()
 	if !ok {
-		return "", malformed("mechanism")
+		return "", "", malformed("mechanism")
 	}
-	if string(name) != scramName {
-		return "", malformed("mechanism that wasn't offered")
+	if string(name) != scramName && string(name) != scramPlusName {
+		return "", "", malformed("mechanism that wasn't offered")
 	}
 	size, ok := c.Uint32()
 	if !ok || size == 0 || uint64(size) != uint64(len(c.Rest)) {
-		return "", malformed("length of initial response")
+		return "", "", malformed("length of initial response")
 	}
-	return string(c.Rest), nil
+	return string(name), string(c.Rest), nil
 }
 
 // parseClientFirst reads a client-first-message. The user name in it is
@@ -47,10 +47,12 @@ func parseClientFirst(s string) (m clientFirst, err error) {
 		return m, malformed("client-first-message")
 	}
 	switch {
-	case strings.HasPrefix(s, "n,,"), strings.HasPrefix(s, "y,,"):
+	case strings.HasPrefix(s, gs2Without), strings.HasPrefix(s, gs2Missed):
 		m.header, m.bare = s[:3], s[3:]
+	case strings.HasPrefix(s, gs2Bound):
+		m.header, m.bare = s[:len(gs2Bound)], s[len(gs2Bound):]
 	case strings.HasPrefix(s, "p="):
-		return m, malformed("channel binding, which wasn't offered")
+		return m, malformed("channel binding of a type or with an identity that isn't supported")
 	case strings.HasPrefix(s, "n,a="), strings.HasPrefix(s, "y,a="):
 		return m, malformed("authorization identity, which isn't supported")
 	default:
@@ -73,14 +75,14 @@ func parseClientFirst(s string) (m clientFirst, err error) {
 	return m, nil
 }
 
-// parseClientFinal reads the client-final-message of an exchange that began
-// with the given gs2-header and has the given nonce.
-func parseClientFinal(s, header, nonce string) (m clientFinal, err error) {
+// parseClientFinal reads the client-final-message of an exchange that is bound
+// to the given gs2-header and data, and has the given nonce.
+func parseClientFinal(s, bound, nonce string) (m clientFinal, err error) {
 	if len(s) > maxSCRAM || !isText(s) {
 		return m, malformed("client-final-message")
 	}
 	binding, rest, ok := strings.Cut(s, ",")
-	if !ok || binding != "c="+base64.StdEncoding.EncodeToString([]byte(header)) {
+	if !ok || binding != "c="+base64.StdEncoding.EncodeToString([]byte(bound)) {
 		return m, malformed("channel binding")
 	}
 	got, rest, ok := strings.Cut(rest, ",")

@@ -65,6 +65,18 @@ type Secret struct {
 	text    string       // as it was given
 	keys    *scramKeys   // SCRAMSecret
 	derived *derivedKeys // PlainSecret
+	client  *clientKey   // SCRAMSecret; nil until a client has proven that it knows the password
+}
+
+// clientKey is RFC 5802's ClientKey. Who has it can log in.
+type clientKey [sha256.Size]byte
+
+// SCRAMKeys are what it takes to log in to a server by SCRAM without knowing
+// the password; RFC 5802, section 3. They must not be logged.
+type SCRAMKeys struct {
+	Iterations     int
+	Salt           []byte // to be read only
+	Client, Server [sha256.Size]byte
 }
 
 // ParseSecret reads a secret in any of the forms that Postgres stores, where
@@ -93,6 +105,19 @@ func (s Secret) Kind() SecretKind { return s.kind }
 // a server with it; it is empty for NoSecret and BadSecret. It must not be
 // logged.
 func (s Secret) Reveal() string { return s.text }
+
+// Keys returns what a client gave away when it proved by this SCRAM secret who
+// it is. False if that hasn't happened, or if it is a secret of another kind.
+func (s Secret) Keys() (k SCRAMKeys, ok bool) {
+	if s.kind != SCRAMSecret || s.client == nil {
+		return SCRAMKeys{}, false
+	}
+	return SCRAMKeys{Iterations: s.keys.iterations, Salt: s.keys.salt, Client: *s.client, Server: s.keys.server}, true
+}
+
+// Equal reports whether both were made of the same text. It is for remembering
+// what was computed from a secret; it isn't how a client's proof is checked.
+func (s Secret) Equal(other Secret) bool { return s.kind == other.kind && equal(s.text, other.text) }
 
 // Format prints the kind of the secret whatever the verb, so that no log or
 // error can give it away.

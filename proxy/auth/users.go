@@ -119,12 +119,8 @@ type shape struct {
 func (u *Users) commonest() Secret {
 	counts := make(map[shape]int)
 	for _, s := range u.secrets {
-		sh := shape{kind: s.kind}
-		if s.kind == SCRAMSecret {
-			sh.iterations, sh.saltLen = s.keys.iterations, len(s.keys.salt)
-		}
 		if s.kind != NoSecret {
-			counts[sh]++
+			counts[s.shape()]++
 		}
 	}
 	var best shape
@@ -138,10 +134,24 @@ func (u *Users) commonest() Secret {
 			best = sh
 		}
 	}
-	s := Secret{kind: best.kind}
-	switch best.kind {
+	return best.secret()
+}
+
+// shape is what of the secret can be told from outside.
+func (s Secret) shape() shape {
+	sh := shape{kind: s.kind}
+	if s.kind == SCRAMSecret {
+		sh.iterations, sh.saltLen = s.keys.iterations, len(s.keys.salt)
+	}
+	return sh
+}
+
+// secret is one of the shape that nobody has.
+func (sh shape) secret() Secret {
+	s := Secret{kind: sh.kind}
+	switch sh.kind {
 	case SCRAMSecret:
-		s.keys = &scramKeys{iterations: best.iterations, salt: make([]byte, best.saltLen)}
+		s.keys = &scramKeys{iterations: sh.iterations, salt: make([]byte, sh.saltLen)}
 	case MD5Secret:
 		s.text = md5Prefix + strings.Repeat("0", 2*md5.Size)
 	}

@@ -23,6 +23,14 @@ const (
 	MD5
 	// SCRAM asks for SCRAM-SHA-256.
 	SCRAM
+	// Cert goes by the common name in the client's certificate. There is no
+	// exchange.
+	Cert
+	// Peer goes by the system's user at the other end of a Unix socket. There is
+	// no exchange.
+	Peer
+	// Reject lets nobody in.
+	Reject
 )
 
 // String is the method as auth_type has it.
@@ -38,6 +46,12 @@ func (m Method) String() string {
 		return "md5"
 	case SCRAM:
 		return "scram-sha-256"
+	case Cert:
+		return "cert"
+	case Peer:
+		return "peer"
+	case Reject:
+		return "reject"
 	}
 	return "none"
 }
@@ -57,6 +71,9 @@ type Mechanism interface {
 	Work() func()
 	// Resume goes on after Work; its results are like Step's.
 	Resume(dst []byte) (out []byte, done bool, err error)
+	// Proven is the user's secret, with what the proof has added to it; see
+	// Secret.Keys. It means something only after done.
+	Proven() Secret
 }
 
 // Reasons for a failure, for the log; compare with errors.Is.
@@ -67,6 +84,7 @@ var (
 	ErrWrongPassword = errors.New("wrong password")
 	ErrMD5Secret     = errors.New("an md5 secret can't be used for SCRAM")
 	ErrMalformed     = errors.New("malformed authentication message")
+	ErrDowngrade     = errors.New("the client supports SCRAM channel binding and was kept from knowing that it is offered")
 	ErrNoMethod      = errors.New("no authentication method is set")
 )
 
@@ -88,11 +106,13 @@ type Verifier struct {
 
 	// atomic
 	settings atomic.Pointer[settings]
+	seen     atomic.Pointer[shape] // of the secret that was last found outside the list
 }
 
 type settings struct {
 	iterations int
 	lookalike  Secret
+	asks       bool
 }
 
 // NewVerifier makes a verifier with DefaultIterations and no users. random
@@ -106,21 +126,49 @@ func NewVerifier(random func([]byte)) *Verifier {
 	v := &Verifier{random: random}
 	random(v.mockKey[:])
 	random(v.salts.key[:])
-	v.Configure(0, nil)
+	v.Configure(0, nil, false)
 	return v
 }
 
 // Configure sets the iterations of SCRAM secrets that are made from plain ones
 // (0 is DefaultIterations), and the users among whom unknown ones shall not
-// stand out; users may be nil. Exchanges that have begun are not affected.
-func (v *Verifier) Configure(iterations int, users *Users) {
+// stand out; users may be nil. With asks, most users aren't in the list but found
+// elsewhere, and it is those among whom an unknown one is hidden: see Resemble.
+// Exchanges that have begun are not affected.
+func (v *Verifier) Configure(iterations int, users *Users, asks bool) {
 	if iterations <= 0 {
 		iterations = DefaultIterations
 	}
 	v.settings.Store(&settings{
 		iterations: min(iterations, MaxIterations),
 		lookalike:  users.lookalike(),
+		asks:       asks,
 	})
+}
+
+// Resemble makes unknown users look as if they had a secret like s, where
+// Configure was told that users are found elsewhere. Before the first one they
+// look as if they had one of Postgres's making.
+func (v *Verifier) Resemble(s Secret) {
+	if s.kind == NoSecret || s.kind == BadSecret {
+		return
+	}
+	like := s.shape()
+	if old := v.seen.Load(); old == nil || *old != like {
+		v.seen.Store(&like)
+	}
+}
+
+// lookalike is what the secrets of unknown users are like.
+func (v *Verifier) lookalike(set *settings) Secret {
+	if !set.asks {
+		return set.lookalike
+	}
+	like := shape{kind: SCRAMSecret, iterations: DefaultIterations, saltLen: saltLen}
+	if seen := v.seen.Load(); seen != nil {
+		like = *seen
+	}
+	return like.secret()
 }
 
 // Mechanism picks the exchange for a client that claims to be user. A nil
@@ -142,20 +190,21 @@ func (v *Verifier) Mechanism(m Method, user string, s Secret, known bool) (Mecha
 	}
 	set := v.settings.Load()
 	doom := s.doom(user, known)
+	like := v.lookalike(set)
 	if doom != nil {
-		s = set.lookalike
+		s = like
 	}
 	switch {
 	case m == Plain:
 		if doom != nil && s.kind == SCRAMSecret {
-			s.keys = v.mockKeys(user, set)
+			s.keys = v.mockKeys(user, set.iterations, like)
 		}
 		return &cleartext{user: user, secret: s, doom: doom}, nil
 	case m == MD5 && s.kind != SCRAMSecret:
 		return &md5Exchange{user: user, secret: s, salt: v.salts.next(), doom: doom}, nil
 	}
 	// The mock keys are made for known users too: it mustn't take them less time.
-	e := &scramExchange{random: v.random, doom: doom, keys: v.mockKeys(user, set)}
+	e := &scramExchange{random: v.random, secret: s, doom: doom, keys: v.mockKeys(user, set.iterations, like)}
 	switch {
 	case doom != nil:
 	case s.kind == SCRAMSecret:
@@ -173,10 +222,10 @@ func (v *Verifier) Mechanism(m Method, user string, s Secret, known bool) (Mecha
 // mockKeys are the keys of a user that doesn't exist, shaped like those of one
 // that does. The salt is the same for the same user every time, as a real one
 // would be.
-func (v *Verifier) mockKeys(user string, set *settings) *scramKeys {
-	k := &scramKeys{iterations: set.iterations, salt: make([]byte, saltLen)}
-	if like := set.lookalike.keys; like != nil {
-		k.iterations, k.salt = like.iterations, make([]byte, len(like.salt))
+func (v *Verifier) mockKeys(user string, iterations int, like Secret) *scramKeys {
+	k := &scramKeys{iterations: iterations, salt: make([]byte, saltLen)}
+	if like.keys != nil {
+		k.iterations, k.salt = like.keys.iterations, make([]byte, len(like.keys.salt))
 	}
 	mac := hmac.New(sha256.New, v.mockKey[:])
 	var block [sha256.Size]byte

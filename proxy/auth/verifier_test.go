@@ -32,7 +32,7 @@ func TestMethodsAgainstSecrets(t *testing.T) {
 				for _, known := range []bool{true, false} {
 					t.Run(fmt.Sprintf("%s %s %q %t", method, kind, password, known), func(t *testing.T) {
 						v := NewVerifier(nil)
-						v.Configure(8, nil)
+						v.Configure(8, nil, false)
 						m, err := v.Mechanism(method, "u", secretOf(kind, "u"), known)
 						if err != nil {
 							t.Fatal(err)
@@ -126,7 +126,7 @@ func TestCVE_2015_6817_UnknownUserGoesThroughTheSameExchange(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := NewVerifier(counter())
-		v.Configure(8, users)
+		v.Configure(8, users, false)
 		look := func(method Method, user, password string) *client {
 			s, known := users.Lookup(user)
 			m, err := v.Mechanism(method, user, s, known)
@@ -174,7 +174,7 @@ func TestUnknownUserCostsTheSameWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := NewVerifier(nil)
-	v.Configure(0, users)
+	v.Configure(0, users, false)
 	for _, user := range []string{"known", "unknown"} {
 		s, known := users.Lookup(user)
 		m, err := v.Mechanism(Plain, user, s, known)
@@ -194,7 +194,7 @@ func TestDerivedKeysAreShared(t *testing.T) {
 	v := NewVerifier(nil)
 	s := ParseSecret(rightPassword)
 	for _, iterations := range []int{16, 32} {
-		v.Configure(iterations, nil)
+		v.Configure(iterations, nil, false)
 		var salts sync.Map
 		var clients sync.WaitGroup
 		for range 20 {

@@ -198,7 +198,7 @@ var clients = map[string]func(ctx context.Context, port int, user, password, mor
 func TestCVE_2025_46801_NoCombinationLetsAWrongPasswordIn(t *testing.T) {
 	users := loadUsers(t)
 	verifier := auth.NewVerifier(nil)
-	verifier.Configure(0, users)
+	verifier.Configure(0, users, false)
 	for _, method := range []auth.Method{auth.Plain, auth.MD5, auth.SCRAM} {
 		d := &door{method: method, verifier: verifier, users: users}
 		d.open(t)

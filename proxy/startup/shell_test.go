@@ -141,7 +141,7 @@ func counter() func([]byte) {
 // asking identifies clients by a method, with one user for each kind of secret.
 func asking(m auth.Method) func(startup.Identity) (startup.Mechanism, *wire.Report) {
 	v := auth.NewVerifier(counter())
-	v.Configure(1, nil)
+	v.Configure(1, nil, false)
 	secrets := map[string]auth.Secret{
 		"plain": auth.ParseSecret("sesame"),
 		"md5":   auth.ParseSecret("md56efb5b44d8dbfd3c2d16c81a43e1a8bc"),

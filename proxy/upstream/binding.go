@@ -1,13 +1,12 @@
 package upstream
 
 import (
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
+
+	"carpool/proxy/auth"
 )
 
 // ChannelBinding says whether a login is tied to the TLS connection that it
@@ -82,26 +81,11 @@ func (s *session) bind(offered []string) (binding, error) {
 	return binding{}, fmt.Errorf("the server offers the SASL mechanisms %q, none of which is supported", offered)
 }
 
-// endpointOf is the binding data of type tls-server-end-point (RFC 5929,
-// section 4.1): a hash of the server's certificate, by the hash of its own
-// signature, and SHA-256 where that is a weak one. It is nil where the standard
-// defines none, as for Ed25519.
+// endpointOf is what a login over the connection can be tied to; nil if there
+// is nothing.
 func endpointOf(state tls.ConnectionState) []byte {
 	if len(state.PeerCertificates) == 0 {
 		return nil
 	}
-	certificate := state.PeerCertificates[0]
-	switch certificate.SignatureAlgorithm {
-	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,
-		x509.SHA256WithRSA, x509.SHA256WithRSAPSS, x509.DSAWithSHA256, x509.ECDSAWithSHA256:
-		sum := sha256.Sum256(certificate.Raw)
-		return sum[:]
-	case x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384:
-		sum := sha512.Sum384(certificate.Raw)
-		return sum[:]
-	case x509.SHA512WithRSA, x509.SHA512WithRSAPSS, x509.ECDSAWithSHA512:
-		sum := sha512.Sum512(certificate.Raw)
-		return sum[:]
-	}
-	return nil
+	return auth.EndPoint(state.PeerCertificates[0])
 }

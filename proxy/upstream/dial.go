@@ -18,6 +18,43 @@ import (
 // parameters, which count before the target's own. The Conn belongs to the
 // caller. Where a server refused, the error is or wraps a *LoginError.
 func Dial(ctx context.Context, t *Target, extra []wire.Param) (*Conn, error) {
+	r, err := reach(ctx, t, extra)
+	if err != nil {
+		return nil, err
+	}
+	defer r.link.close()
+	return r.conn()
+}
+
+// reached is a server that is logged in and that nobody has taken over yet. Its
+// link has to be closed.
+type reached struct {
+	session
+	link   *link
+	cancel CancelTarget
+}
+
+// conn makes a Conn of it, which has a descriptor of its own.
+func (r *reached) conn() (*Conn, error) {
+	l := r.link
+	c := &Conn{
+		Rest: bytes.Clone(r.in), PID: r.pid, Secret: r.secret, Params: r.params, Answer: r.row, Host: r.host,
+		Remote: addrPort(l.raw.RemoteAddr()), Local: addrPort(l.raw.LocalAddr()), cancel: r.cancel,
+	}
+	var err error
+	if c.FD, err = l.detach(); err != nil {
+		return nil, err
+	}
+	if l.tls != nil {
+		l.feed.Switch()
+		c.TLS = &reactor.TLS{Conn: l.tls, Feed: l.feed}
+	}
+	return c, nil
+}
+
+// reach does what Dial does, up to the logged-in server. It isn't bound to ctx
+// any more.
+func reach(ctx context.Context, t *Target, extra []wire.Param) (*reached, error) {
 	if err := t.check(extra); err != nil {
 		return nil, err
 	}
@@ -54,7 +91,7 @@ func joined(first, second error) error {
 // dialHost tries the addresses of one host. hosts is how many are left to be
 // tried, this one included: each gets an equal share of the time, so that one
 // that doesn't answer leaves time for the others.
-func (t *Target) dialHost(ctx context.Context, host HostPort, startup []wire.Param, hosts int) (*Conn, error) {
+func (t *Target) dialHost(ctx context.Context, host HostPort, startup []wire.Param, hosts int) (*reached, error) {
 	ctx, stop := share(ctx, hosts)
 	defer stop()
 	addresses, err := resolve(ctx, host)
@@ -80,9 +117,9 @@ func (t *Target) dialHost(ctx context.Context, host HostPort, startup []wire.Par
 }
 
 // dialAddress makes one attempt, or two where the mode has a second choice.
-func (t *Target) dialAddress(ctx context.Context, at address, startup []wire.Param) (*Conn, error) {
-	plain := func() (*Conn, error) { return t.attempt(ctx, at, startup, false) }
-	encrypted := func() (*Conn, error) { return t.attempt(ctx, at, startup, true) }
+func (t *Target) dialAddress(ctx context.Context, at address, startup []wire.Param) (*reached, error) {
+	plain := func() (*reached, error) { return t.attempt(ctx, at, startup, false) }
+	encrypted := func() (*reached, error) { return t.attempt(ctx, at, startup, true) }
 	mode := t.TLS.Mode
 	if at.host.unix() {
 		mode = TLSDisable
@@ -102,7 +139,7 @@ func (t *Target) dialAddress(ctx context.Context, at address, startup []wire.Par
 // either makes the first attempt, and the second if the first failed for a
 // reason that has to do with encryption. Of two failures it returns the more
 // telling one.
-func either(ctx context.Context, first, second func() (*Conn, error)) (*Conn, error) {
+func either(ctx context.Context, first, second func() (*reached, error)) (*reached, error) {
 	c, err := first()
 	if err == nil || ctx.Err() != nil || !aboutEncryption(err) {
 		return c, err
@@ -130,7 +167,7 @@ func aboutEncryption(err error) bool {
 }
 
 // attempt connects and logs in, with TLS or without.
-func (t *Target) attempt(ctx context.Context, at address, startup []wire.Param, encrypted bool) (*Conn, error) {
+func (t *Target) attempt(ctx context.Context, at address, startup []wire.Param, encrypted bool) (*reached, error) {
 	if !encrypted && t.TLS.ChannelBinding == BindingRequire {
 		return nil, &encryptionError{errors.New("channel binding is required, and there is none without TLS")}
 	}
@@ -138,34 +175,33 @@ func (t *Target) attempt(ctx context.Context, at address, startup []wire.Param, 
 	if err != nil {
 		return nil, err
 	}
-	defer l.close()
-	cancel := CancelTarget{at: at, socket: t.Socket, timeout: t.ConnectTimeout}
-	if encrypted {
-		cancel.tls = t.TLS.config(at.host)
-		if err := l.encrypt(ctx, cancel.tls); err != nil {
-			return nil, err
-		}
-	}
-	s := session{link: l, target: t, host: at.host, encrypted: encrypted}
-	if encrypted {
-		s.endpoint = endpointOf(l.tls.ConnectionState())
-	}
-	if err := s.logIn(startup); err != nil {
-		return nil, l.cause(ctx, err)
-	}
-	cancel.pid, cancel.secret = s.pid, s.secret
-	c := &Conn{
-		Rest: bytes.Clone(s.in), PID: s.pid, Secret: s.secret, Params: s.params, Answer: s.row, Host: at.host,
-		Remote: addrPort(l.raw.RemoteAddr()), Local: addrPort(l.raw.LocalAddr()), cancel: cancel,
-	}
-	if c.FD, err = l.detach(); err != nil {
+	r := &reached{link: l, cancel: CancelTarget{at: at, socket: t.Socket, timeout: t.ConnectTimeout}}
+	if err := r.logIn(ctx, t, at, startup, encrypted); err != nil {
+		l.close()
 		return nil, err
 	}
-	if l.tls != nil {
-		l.feed.Switch()
-		c.TLS = &reactor.TLS{Conn: l.tls, Feed: l.feed}
+	return r, nil
+}
+
+// logIn agrees on encryption and logs in on a link that is open.
+func (r *reached) logIn(ctx context.Context, t *Target, at address, startup []wire.Param, encrypted bool) error {
+	l := r.link
+	r.session = session{link: l, target: t, host: at.host, encrypted: encrypted}
+	if encrypted {
+		r.cancel.tls = t.TLS.config(at.host)
+		if err := l.encrypt(ctx, r.cancel.tls); err != nil {
+			return err
+		}
+		r.endpoint = endpointOf(l.tls.ConnectionState())
 	}
-	return c, nil
+	if err := r.session.logIn(startup); err != nil {
+		return l.cause(ctx, err)
+	}
+	r.cancel.pid, r.cancel.secret = r.pid, r.secret
+	if !l.unwatch() {
+		return context.Cause(ctx) // it came too late to matter, but the link is spoilt
+	}
+	return nil
 }
 
 // resolve returns the addresses of a host.

@@ -91,7 +91,7 @@ func TestLoggingInToPostgres(t *testing.T) {
 		{"rejected", "rejected", "x", host, "28000", ""},
 		{"no such role", "nobody", "x", host, "28000", ""},
 		{"SCRAM by an md5 secret", "scrambled", md5Secret("scrambled", password), host, "", "md5"},
-		{"SCRAM by a SCRAM secret", "scrambled", "SCRAM-SHA-256$4096:c2FsdA==$" + strings.Repeat("A", 43) + "=:" + strings.Repeat("A", 43) + "=", host, "", "can't answer"},
+		{"SCRAM by a SCRAM secret", "scrambled", "SCRAM-SHA-256$4096:c2FsdA==$" + strings.Repeat("A", 43) + "=:" + strings.Repeat("A", 43) + "=", host, "", "by which no client has logged in"},
 		{"no password", "scrambled", "", host, "", "there is no password"},
 	}
 	for _, tt := range tests {

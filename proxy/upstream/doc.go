@@ -1,6 +1,6 @@
 // Package upstream makes connections to servers: it dials, agrees on TLS, logs
 // in, and hands over a server that is idle and ready for its first query. It
-// also delivers cancel requests.
+// also delivers cancel requests, and asks servers for the secrets of users.
 //
 // Everything here may block and runs on an ordinary goroutine with a context;
 // nothing of it runs on an event loop. The way of one connection:

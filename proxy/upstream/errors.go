@@ -8,8 +8,8 @@ import (
 	"carpool/proxy/wire"
 )
 
-// LoginError is a server's refusal: the ErrorResponse it gave during the login
-// or to the connect query.
+// LoginError is a server's refusal: the ErrorResponse it gave during the login,
+// to the connect query, or to a question.
 type LoginError struct {
 	// Report is what the server said. It may be told to clients: in a mode that
 	// demands TLS it came through TLS. Any of its fields may be empty.
@@ -26,14 +26,34 @@ type CredentialError struct {
 	Method string          // what the server asks for
 	User   string          // whom the server was to log in
 	Kind   auth.SecretKind // of the secret there is; the zero value is none
+	// Unproven: it is a SCRAM secret by which no client has logged in yet.
+	Unproven bool
+	// Differs: it is a SCRAM secret, and the server has another one.
+	Differs bool
 }
 
 // Error says what is missing. It holds no secret.
 func (e *CredentialError) Error() string {
-	if e.Kind == auth.NoSecret {
+	switch {
+	case e.Kind == auth.NoSecret:
 		return fmt.Sprintf("the server asks for %s, and there is no password for user %q", e.Method, e.User)
+	case e.Unproven:
+		return fmt.Sprintf("the server asks for %s, and for user %q there is only a SCRAM secret, by which no client has logged in since the start", e.Method, e.User)
+	case e.Differs:
+		return fmt.Sprintf("the server has another SCRAM secret for user %q than the one that the client has logged in by", e.User)
 	}
 	return fmt.Sprintf("the server asks for %s, which the secret of kind %s for user %q can't answer", e.Method, e.Kind, e.User)
+}
+
+// Hint says what to do about it.
+func (e *CredentialError) Hint() string {
+	switch {
+	case e.Unproven:
+		return "Log in as this user with its password by SCRAM, or give the pooler its plain password."
+	case e.Differs:
+		return "Copy the user's rolpassword in the server's pg_authid to auth_file; with auth_query, log in again."
+	}
+	return "Give the database a password, or its user a plain one in auth_file."
 }
 
 // Fatal reports that trying again soon is no use.
@@ -46,12 +66,17 @@ type Step uint8
 const (
 	StepLogin        Step = iota // from the start-up packet to the first ReadyForQuery
 	StepConnectQuery             // the target's ConnectQuery
+	StepInquiry                  // a question of an Inquirer's
 )
 
 // String names the step as it reads behind "during".
 func (s Step) String() string {
-	if s == StepConnectQuery {
+	switch s {
+	case StepConnectQuery:
 		return "connect query"
+	case StepInquiry:
+		return "auth_query"
+	case StepLogin:
 	}
 	return "login"
 }

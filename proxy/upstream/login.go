@@ -85,24 +85,32 @@ func (s *session) begin(code uint32, data []byte, exchange **scram) ([]byte, err
 	if code != wire.AuthSASL && s.target.TLS.ChannelBinding == BindingRequire {
 		return nil, fmt.Errorf("channel binding is required, and the server asks for %s, which has none", method(code))
 	}
-	password := s.target.Password
-	if password == "" {
-		return nil, &CredentialError{Method: method(code), User: s.target.User}
-	}
-	kind := auth.ParseSecret(password).Kind()
+	secret := s.target.secret()
+	kind := secret.Kind()
+	keys, passed := secret.Keys()
 	switch {
+	case kind == auth.NoSecret:
+		return nil, &CredentialError{Method: method(code), User: s.target.User}
 	case code == wire.AuthMD5Password && (kind == auth.PlainSecret || kind == auth.MD5Secret):
 		if len(data) != 4 {
 			return nil, errors.New("malformed request for an md5 password")
 		}
-		return wire.AppendString(nil, md5Answer(s.target.User, password, kind, data)), nil
+		return wire.AppendString(nil, md5Answer(s.target.User, secret.Reveal(), kind, data)), nil
+	case code == wire.AuthSASL && passed:
+		return s.beginSCRAM(data, passedOn{keys, s.target.User}, exchange)
 	case kind != auth.PlainSecret:
-		return nil, &CredentialError{Method: method(code), User: s.target.User, Kind: kind}
-	case strings.IndexByte(password, 0) >= 0:
+		return nil, &CredentialError{Method: method(code), User: s.target.User, Kind: kind, Unproven: code == wire.AuthSASL && kind == auth.SCRAMSecret}
+	case strings.IndexByte(secret.Reveal(), 0) >= 0:
 		return nil, fmt.Errorf("the password for user %q contains a zero byte", s.target.User)
 	case code == wire.AuthCleartextPassword:
-		return wire.AppendString(nil, password), nil
+		return wire.AppendString(nil, secret.Reveal()), nil
 	}
+	return s.beginSCRAM(data, password{secret.Reveal(), &s.target.keys}, exchange)
+}
+
+// beginSCRAM chooses among the SASL mechanisms that are offered, and returns the
+// first message.
+func (s *session) beginSCRAM(data []byte, secret scramSecret, exchange **scram) ([]byte, error) {
 	offered, ok := mechanisms(data)
 	if !ok {
 		return nil, errors.New("malformed list of SASL mechanisms")
@@ -111,7 +119,7 @@ func (s *session) begin(code uint32, data []byte, exchange **scram) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	*exchange = newSCRAM(b, password, &s.target.keys)
+	*exchange = newSCRAM(b, secret)
 	return (*exchange).first(), nil
 }
 

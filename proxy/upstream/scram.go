@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"carpool/proxy/auth"
 	"carpool/proxy/wire"
 )
 
@@ -26,20 +27,54 @@ const (
 // scram is the client's side of one exchange.
 type scram struct {
 	binding
-	password string
-	keys     *keyCache
+	secret   scramSecret
 	nonce    string
 	bare     string // client-first-message-bare
 	expected []byte // the server's signature, once it can be known
 	done     bool   // the server has proved that it knows the password
 }
 
-func newSCRAM(b binding, password string, keys *keyCache) *scram {
+// scramSecret is what we prove who we are with.
+type scramSecret interface {
+	// answer returns ClientKey and ServerKey of RFC 5802, section 3, for what the
+	// server challenges with.
+	answer(c challenge) (client, server []byte, err error)
+}
+
+// password answers any challenge.
+type password struct {
+	text string
+	keys *keyCache
+}
+
+func (p password) answer(c challenge) (client, server []byte, err error) {
+	salted, err := p.keys.salted(p.text, c.salt, c.iterations)
+	if err != nil {
+		return nil, nil, err
+	}
+	return mac(salted, "Client Key"), mac(salted, "Server Key"), nil
+}
+
+// passedOn are keys that a client gave away when it logged in. They answer the
+// challenges of servers that have the very secret by which it did.
+type passedOn struct {
+	keys auth.SCRAMKeys
+	user string
+}
+
+func (p passedOn) answer(c challenge) (client, server []byte, err error) {
+	if c.iterations != p.keys.Iterations || !bytes.Equal(c.salt, p.keys.Salt) {
+		return nil, nil, &CredentialError{Method: method(wire.AuthSASL), User: p.user, Kind: auth.SCRAMSecret, Differs: true}
+	}
+	return p.keys.Client[:], p.keys.Server[:], nil
+}
+
+func newSCRAM(b binding, secret scramSecret) *scram {
 	var random [18]byte
 	_, _ = rand.Read(random[:]) // never fails
 	nonce := base64.StdEncoding.EncodeToString(random[:])
 	// Postgres knows the user from the start-up packet and ignores this name.
-	return &scram{binding: b, password: password, keys: keys, nonce: nonce, bare: "n=,r=" + nonce}
+	return &scram{binding: b, secret: secret, nonce: nonce, bare: "n=,r=" + nonce}
 }
 
 // first returns the body of SASLInitialResponse.
@@ -59,20 +94,19 @@ func (s *scram) reply(challenge []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SCRAM authentication: %w", err)
 	}
-	salted, err := s.keys.salted(s.password, c.salt, c.iterations)
+	clientKey, serverKey, err := s.secret.answer(c)
 	if err != nil {
 		return nil, fmt.Errorf("SCRAM authentication: %w", err)
 	}
 	bound := append([]byte(s.gs2), s.endpoint...)
 	unproved := "c=" + base64.StdEncoding.EncodeToString(bound) + ",r=" + c.nonce
 	message := s.bare + "," + string(challenge) + "," + unproved
-	clientKey := mac(salted, "Client Key")
 	storedKey := sha256.Sum256(clientKey)
 	proof := mac(storedKey[:], message)
 	for i := range proof {
 		proof[i] ^= clientKey[i]
 	}
-	s.expected = mac(mac(salted, "Server Key"), message)
+	s.expected = mac(serverKey, message)
 	return []byte(unproved + ",p=" + base64.StdEncoding.EncodeToString(proof)), nil
 }
 
@@ -179,7 +213,7 @@ func (k *keyCache) salted(password string, salt []byte, iterations int) ([]byte,
 			return e.key, nil
 		}
 	}
-	key, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
+	key, err := pbkdf2.Key(sha256.New, auth.Prepare(password), salt, iterations, sha256.Size)
 	if err != nil {
 		return nil, err
 	}

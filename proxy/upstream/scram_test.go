@@ -20,7 +20,7 @@ const (
 func unbound() binding { return binding{mechanism: scramMechanism, gs2: gs2Without} }
 
 func rfcExchange() *scram {
-	return &scram{binding: unbound(), password: "pencil", keys: &keyCache{}, nonce: rfcNonce, bare: "n=user,r=" + rfcNonce}
+	return &scram{binding: unbound(), secret: password{"pencil", &keyCache{}}, nonce: rfcNonce, bare: "n=user,r=" + rfcNonce}
 }
 
 func TestSCRAMExampleOfTheRFC(t *testing.T) {
@@ -39,7 +39,7 @@ func TestSCRAMExampleOfTheRFC(t *testing.T) {
 }
 
 func TestSCRAMNoncesDiffer(t *testing.T) {
-	a, b := newSCRAM(unbound(), "x", &keyCache{}), newSCRAM(unbound(), "x", &keyCache{})
+	a, b := newSCRAM(unbound(), password{"x", &keyCache{}}), newSCRAM(unbound(), password{"x", &keyCache{}})
 	if a.nonce == b.nonce || len(a.nonce) < 24 {
 		t.Errorf("nonces %q and %q", a.nonce, b.nonce)
 	}

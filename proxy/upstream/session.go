@@ -121,27 +121,11 @@ func (s *session) awaitReady(step Step) error {
 
 // parseRow reads the columns of a DataRow; NULL is read as "".
 func parseRow(body []byte) (row []string, ok bool) {
-	c := wire.Cursor{Rest: body}
-	columns, ok := c.Uint16()
-	if !ok {
-		return nil, false
+	values, ok := parseValues(body)
+	for _, v := range values {
+		row = append(row, v.Text)
 	}
-	for range columns {
-		size, ok := c.Uint32()
-		if !ok {
-			return nil, false
-		}
-		if int32(size) == -1 {
-			row = append(row, "")
-			continue
-		}
-		value, ok := c.Bytes(int(size))
-		if !ok {
-			return nil, false
-		}
-		row = append(row, string(value))
-	}
-	return row, len(c.Rest) == 0
+	return row, ok
 }
 
 func unexpected(typ byte, step Step) error {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"carpool/proxy/auth"
 	"carpool/proxy/wire"
 )
 
@@ -27,6 +28,10 @@ type Target struct {
 	// Password is the plain password, or a secret as Postgres stores it: "md5"
 	// and 32 hexadecimal digits serve servers that ask for md5. Empty means none.
 	Password string
+	// Secret, if it isn't nil, is asked for the secret at every login, by any
+	// goroutine, and Password counts where it returns none. A SCRAM secret serves
+	// servers that have the same one, once a client has proven itself by it.
+	Secret func() auth.Secret
 
 	TLS    TLS
 	Socket Socket
@@ -138,6 +143,16 @@ type Socket struct {
 	UserTimeout time.Duration
 	// Buffer is the size in bytes of the send and receive buffers.
 	Buffer int
+}
+
+// secret is what to log in with.
+func (t *Target) secret() auth.Secret {
+	if t.Secret != nil {
+		if s := t.Secret(); s.Kind() != auth.NoSecret {
+			return s
+		}
+	}
+	return auth.ParseSecret(t.Password)
 }
 
 // check tells what no Dial could work with.

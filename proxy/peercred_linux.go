@@ -1,0 +1,13 @@
+package proxy
+
+import "golang.org/x/sys/unix"
+
+// peerUID is the system's user at the other end of a Unix socket, as it was when
+// he connected.
+func peerUID(fd int) (uint32, error) {
+	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return c.Uid, nil
+}
