@@ -88,5 +88,6 @@ func (s *session) secured(fd int, layer *reactor.TLS, err error) {
 		s.leave(abandoned)
 		return
 	}
+	s.tls = tlsKindOf(layer)
 	s.loginEvent(s.login.machine.Secured(layer.Conn.ConnectionState().NegotiatedProtocol))
 }

@@ -41,15 +41,18 @@ type Options struct {
 // Shutdown.
 type Proxy struct {
 	// Immutable after New, or after SetConsole.
-	log         *slog.Logger
-	console     Console
-	verifier    *auth.Verifier
-	pools       *pool.Registry[*server]
-	workers     []*worker
-	sockets     []socket
-	translation *translation
-	ctx         context.Context // ends when everything is to end
-	stop        context.CancelFunc
+	log      *slog.Logger
+	console  Console
+	verifier *auth.Verifier
+	pools    *pool.Registry[*server]
+	// consolePatience is how long a client of the console may take to read an
+	// answer.
+	consolePatience time.Duration
+	workers         []*worker
+	sockets         []socket
+	translation     *translation
+	ctx             context.Context // ends when everything is to end
+	stop            context.CancelFunc
 
 	// Safe for concurrent use.
 	params   state.Interner
@@ -61,9 +64,11 @@ type Proxy struct {
 	clients  atomic.Int64             // admitted, console apart
 	stopping atomic.Bool
 	refusing atomic.Bool   // new clients are turned away, which may be later
+	ids      atomic.Uint64 // the last that a client or server was given
 	next     atomic.Uint32 // worker that gets the next connection
 	tasks    sync.WaitGroup
 	drain    drain
+	halts    halts
 
 	reloadMu sync.Mutex // held by Reload; nothing that serves a client waits for it
 
@@ -90,6 +95,8 @@ func New(o Options) (*Proxy, error) {
 		databases:   make(map[string]*tenant),
 		users:       make(map[string]*tenant),
 		translation: &translation{reserved: statementPrefix()},
+
+		consolePatience: consolePatience,
 	}
 	p.translation.catalog = prepared.NewCatalog(p.translation.reserved)
 	p.ctx, p.stop = context.WithCancel(context.Background())
@@ -273,7 +280,7 @@ type accepted struct {
 // Run implements reactor.Task.
 func (a accepted) Run(*reactor.Loop) {
 	p, w := a.proxy, a.worker
-	s := &session{proxy: p, w: w, peer: a.peer}
+	s := &session{proxy: p, w: w, peer: a.peer, id: p.ids.Add(1), connected: w.Now()}
 	s.timer.Owner = s
 	n := p.current.Load()
 	via := startup.TCP

@@ -28,6 +28,7 @@ type route struct {
 	terms   atomic.Pointer[terms]
 	clients atomic.Int64
 	traffic []traffic // one for each worker
+	chores  chores
 	// superseded: its clients are to take another route, since servers are
 	// logged in as somebody else now.
 	superseded atomic.Bool
@@ -42,6 +43,15 @@ type route struct {
 	hub      *notify.Hub // nil until a client listens
 	hubEnded bool
 	variants map[pool.Variant]*variant
+}
+
+// chores are how many of the route's servers are lent, but not at a client's
+// service, and how many cancel requests are on their way to them.
+type chores struct {
+	tested    atomic.Int32 // are being checked, reset or cleaned
+	parked    atomic.Int32 // wait until a cancel request is through
+	cancels   atomic.Int32 // connections that deliver cancel requests
+	cancelers atomic.Int32 // clients that wait until theirs is delivered
 }
 
 // count is where what happens on a worker is counted.
@@ -88,6 +98,9 @@ func (p *Proxy) openRouteLocked(n *settings, d *config.Database, user string) *r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pool = p.pools.Open(r.settings(t))
+	if p.isPausedLocked(r.database) {
+		r.pool.Hold()
+	}
 	return r
 }
 
