@@ -93,7 +93,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 
 func checkRight(t *testing.T, sql string, admin bool, want string) {
 	t.Helper()
-	p := newProxy(t, nil, &config.Database{Name: "db", Hosts: []string{"127.0.0.1"}, Ports: []int{1}})
+	p := newProxy(t, nil, dbEntry())
 	c := New(p, "carpool 1.2")
 	c.SetOrders(Orders{Reload: func(context.Context) (proxy.Reloaded, error) { return proxy.Reloaded{}, nil }})
 	s := c.Open("somebody", admin)
@@ -112,4 +112,9 @@ func checkRight(t *testing.T, sql string, admin bool, want string) {
 	if paused != (pauses && database == "") || one != (pauses && database == "db") || disabled != (want == "DISABLE") {
 		t.Errorf("%s, admin %v: all paused %v, one paused %v, disabled %v", sql, admin, paused, one, disabled)
 	}
+}
+
+// dbEntry is a database that nobody connects to.
+func dbEntry() *config.Database {
+	return &config.Database{Name: "db", Hosts: []string{"127.0.0.1"}, Ports: []int{1}}
 }
