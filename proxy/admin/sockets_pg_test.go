@@ -68,7 +68,7 @@ func TestConsoleSeesLogins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test's
+	defer conn.Close()                               //nolint:errcheck // a test's
 	if _, err := conn.Write([]byte{0}); err != nil { // the first of a start-up packet
 		t.Fatal(err)
 	}
