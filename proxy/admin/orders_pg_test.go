@@ -294,3 +294,59 @@ func TestSet(t *testing.T) {
 	}
 	wantCode(t, console, "SET pool_mode = nonsense", "22023 "+fmt.Sprint(config.Default().Set("pool_mode", "nonsense")))
 }
+
+// In a pause the connection that listens for all is closed, too; those who
+// listen are told of the gap, and hear again afterwards.
+func TestPauseOfListeners(t *testing.T) {
+	r := startProxy(t)
+	console := r.connect("boss", "pgbouncer")
+	cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://app@%s/app?sslmode=disable", r.proxy.Addresses()[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	warned, heard := make(chan string, 10), make(chan string, 100)
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { warned <- n.Message }
+	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { heard <- n.Payload }
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	listener, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close(context.Background()) //nolint:errcheck // a test's
+	table(t, listener, "LISTEN news")
+	await(t, console, "SHOW POOLS", "database", "app", "sv_active=0 sv_idle=1") // it is with the shared connection
+	direct, err := pgconn.Connect(ctx, postgres.URL("app", "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close(context.Background()) //nolint:errcheck // a test's
+	const others = "SELECT 'others' AS are, count(*) AS n FROM pg_stat_activity WHERE usename = 'app' AND pid <> pg_backend_pid()"
+	await(t, direct, others, "are", "others", "n=2")
+	wantCode(t, console, "PAUSE", "")
+	await(t, direct, others, "are", "others", "n=0")
+	wantCode(t, console, "RESUME", "")
+	for len(warned) == 0 && ctx.Err() == nil {
+		table(t, listener, "SELECT 1")
+	}
+	select {
+	case got := <-warned:
+		if !strings.Contains(got, "notifications may have been missed") {
+			t.Error(got)
+		}
+	case <-ctx.Done():
+		t.Error("nobody was told of the gap")
+	}
+	table(t, direct, "NOTIFY news, 'extra'")
+	for len(heard) == 0 && ctx.Err() == nil {
+		table(t, listener, "SELECT 1")
+	}
+	select {
+	case got := <-heard:
+		if got != "extra" {
+			t.Error(got)
+		}
+	case <-ctx.Done():
+		t.Error("nothing is heard any more")
+	}
+}
