@@ -117,7 +117,7 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 	}
 	srv := &server{
 		proxy: p, route: r, up: up, params: base, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy(),
-		id: p.ids.Add(1), connected: p.now(), since: p.now(), tls: tlsKindOf(up.TLS),
+		id: p.ids.Add(1), opened: p.now(), since: p.now(), tls: tlsKindOf(up.TLS),
 	}
 	if srv.purpose == purposeTranslating {
 		srv.cache = prepared.NewCache(t.cacheSize)

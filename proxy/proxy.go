@@ -280,7 +280,8 @@ type accepted struct {
 // Run implements reactor.Task.
 func (a accepted) Run(*reactor.Loop) {
 	p, w := a.proxy, a.worker
-	s := &session{proxy: p, w: w, peer: a.peer, id: p.ids.Add(1), connected: w.Now()}
+	s := &session{proxy: p, w: w, peer: a.peer, accepted: w.Now()}
+	s.id = p.ids.Add(1)
 	s.timer.Owner = s
 	n := p.current.Load()
 	via := startup.TCP

@@ -28,10 +28,10 @@ type route struct {
 	terms   atomic.Pointer[terms]
 	clients atomic.Int64
 	traffic []traffic // one for each worker
-	chores  chores
 	// superseded: its clients are to take another route, since servers are
 	// logged in as somebody else now.
 	superseded atomic.Bool
+	chores     chores
 
 	// Guarded by the proxy's routesMu.
 	account   *tenant       // the user its servers are logged in as

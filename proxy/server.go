@@ -26,10 +26,10 @@ type server struct {
 	w     *worker
 	conn  reactor.Conn
 
-	id        uint64 // no other client's or server's
-	connected time.Duration
-	tls       tlsKind
-	since     time.Duration // when it was opened or given back last
+	id     uint64        // no other client's or server's
+	opened time.Duration // when it was logged in
+	tls    tlsKind
+	since  time.Duration // when it was opened or given back last
 
 	lease    pool.Lease[*server] // while it is lent
 	session  *session            // whose conversation it is in, if any

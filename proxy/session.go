@@ -17,11 +17,11 @@ import (
 // life; all its methods run on that worker's loop, Deliver excepted.
 type session struct {
 	// Immutable once accepted.
-	proxy     *Proxy
-	w         *worker
-	peer      peer
-	id        uint64 // no other client's or server's
-	connected time.Duration
+	proxy    *Proxy
+	w        *worker
+	peer     peer
+	id       uint64        // no other client's or server's
+	accepted time.Duration // when it connected
 
 	// Immutable once logged in, but for the route of a session that follows it
 	// to its successor.

@@ -85,7 +85,7 @@ func (p *Proxy) wall(at time.Duration) time.Time { return p.pools.Epoch().Add(at
 func (s *session) view() Socket {
 	v := Socket{
 		ID: s.id, Remote: s.peer.addr, Replication: s.replication, TLS: s.tls.String(), Prepared: s.names.names.Len(),
-		Connected: s.proxy.wall(s.connected), Requested: s.proxy.wall(max(s.queryStart, s.connected)),
+		Connected: s.proxy.wall(s.accepted), Requested: s.proxy.wall(max(s.queryStart, s.accepted)),
 		Unread: s.client.Unread(), Unsent: s.client.Buffered(),
 	}
 	switch {
@@ -133,7 +133,7 @@ func (srv *server) view() Socket {
 	v := Socket{
 		ID: srv.id, Server: true, Database: srv.route.database, User: srv.route.terms.Load().user,
 		Remote: srv.up.Remote, Local: srv.up.Local, TLS: srv.tls.String(), RemotePID: srv.up.PID,
-		Connected: p.wall(srv.connected), Requested: p.wall(srv.since),
+		Connected: p.wall(srv.opened), Requested: p.wall(srv.since),
 		Unread: srv.conn.Unread(), Unsent: srv.conn.Buffered(), State: ServerActive,
 	}
 	if !v.Remote.IsValid() {

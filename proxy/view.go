@@ -1,10 +1,6 @@
 package proxy
 
 import (
-	"iter"
-	"maps"
-	"unsafe"
-
 	"carpool/config"
 	"carpool/pool"
 )
@@ -89,66 +85,3 @@ func (p *Proxy) State() State {
 // Config returns the configuration in force, which must not be changed. A
 // Reload puts another in its place; what is read of one belongs together.
 func (p *Proxy) Config() *config.Config { return p.current.Load().Config }
-
-// UserView is what can be seen of one user, by whom clients or servers are
-// logged in.
-type UserView struct {
-	Name             string
-	Servers, Clients int
-}
-
-// maxUserViews bounds how many users are shown that aren't there.
-const maxUserViews = 10_000
-
-// Users returns the users that have a client or a server, and those that the
-// configuration and the user list name, the latter up to some thousands. Any
-// goroutine may call it.
-func (p *Proxy) Users() []UserView {
-	p.routesMu.Lock()
-	n := p.current.Load()
-	tenants := make([]*tenant, 0, len(p.users))
-	for _, t := range p.users {
-		tenants = append(tenants, t)
-	}
-	p.routesMu.Unlock()
-	seen := make(map[string]bool, len(tenants))
-	list := make([]UserView, 0, len(tenants))
-	for _, t := range tenants {
-		servers, _ := p.pools.QuotaUse(t.quota)
-		list = append(list, UserView{Name: t.name, Servers: servers, Clients: int(t.clients.Load())})
-		seen[t.name] = true
-	}
-	for _, names := range []iter.Seq[string]{maps.Keys(n.Users), maps.Keys(n.static), n.userList.Names()} {
-		for name := range names {
-			if !seen[name] && len(list) < maxUserViews {
-				seen[name] = true
-				list = append(list, UserView{Name: name})
-			}
-		}
-	}
-	return list
-}
-
-// Memory is what can be seen of the process's memory. Sizes are in bytes.
-type Memory struct {
-	Clients, ClientSize int
-	Servers, ServerSize int
-	Pools, PoolSize     int
-	Users, UserSize     int
-}
-
-// Memory returns what can be seen of the process's memory: how much of what it
-// keeps for each. Any goroutine may call it.
-func (p *Proxy) Memory() Memory {
-	m := Memory{
-		Clients: int(p.clients.Load()), ClientSize: int(unsafe.Sizeof(session{})),
-		ServerSize: int(unsafe.Sizeof(server{})), PoolSize: int(unsafe.Sizeof(route{})), UserSize: int(unsafe.Sizeof(tenant{})),
-	}
-	for _, st := range p.pools.Snapshot() {
-		m.Servers += st.Idle + st.Leased
-	}
-	p.routesMu.Lock()
-	defer p.routesMu.Unlock()
-	m.Pools, m.Users = len(p.routes), len(p.users)
-	return m
-}
