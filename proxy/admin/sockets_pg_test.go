@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Clients and servers point at each other, and at what the server says itself.
@@ -46,6 +48,12 @@ func TestConsoleSeesConnections(t *testing.T) {
 	expect(t, rowOf(t, sockets, "ptr", server["ptr"]), "state=sv_active")
 	running := order(busy, "SELECT pg_sleep(30)")
 	await(t, console, "SHOW ACTIVE_SOCKETS", "ptr", client["ptr"], "state=cl_active")
+	direct, err := pgconn.Connect(t.Context(), postgres.URL("app", "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close(t.Context()) //nolint:errcheck // a test's
+	await(t, direct, "SELECT pid, wait_event FROM pg_stat_activity", "pid", pid, "wait_event=PgSleep") // a cancel that comes early has no effect
 	if err := busy.CancelRequest(t.Context()); err != nil {
 		t.Error(err)
 	}
