@@ -52,7 +52,7 @@ func TestConsoleSeesConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer direct.Close(t.Context()) //nolint:errcheck // a test's
+	defer direct.Close(t.Context())                                                                    //nolint:errcheck // a test's
 	await(t, direct, "SELECT pid, wait_event FROM pg_stat_activity", "pid", pid, "wait_event=PgSleep") // a cancel that comes early has no effect
 	if err := busy.CancelRequest(t.Context()); err != nil {
 		t.Error(err)
