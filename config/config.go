@@ -225,7 +225,10 @@ type Peer struct {
 }
 
 // reservedDatabases are the names under which the console is reached.
-func reservedDatabases() []string { return []string{"pgbouncer", "carpool"} }
+func reservedDatabases() []string { return []string{ConsoleDatabase, "carpool"} }
+
+// ConsoleDatabase is the name that the console shows itself under.
+const ConsoleDatabase = "pgbouncer"
 
 // IsConsole reports whether a database name is one of those under which
 // clients reach the console.

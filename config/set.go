@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,17 @@ const EnvPrefix = "CARPOOL_"
 // setting and what was expected.
 func (c *Config) Set(name, value string) error {
 	return c.set(name, value, place{}).err()
+}
+
+// With returns a copy in which a global setting has another value. The two share
+// what neither may change. The error is that of Set; c doesn't change.
+func (c *Config) With(name, value string) (*Config, error) {
+	next := *c
+	next.places = maps.Clone(c.places)
+	if err := next.Set(name, value); err != nil {
+		return nil, err
+	}
+	return &next, nil
 }
 
 // Value returns a global setting as it would be written in the file, and

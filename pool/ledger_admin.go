@@ -51,7 +51,7 @@ func (l *ledger[S]) clearOut(a *account[S], reason Reason, fx *effects[S]) {
 }
 
 func (l *ledger[S]) pause(a *account[S], now time.Duration, fx *effects[S]) {
-	if !a.paused {
+	if !a.paused && !a.removed {
 		a.paused = true
 		a.setStarving(false)
 		l.clearOut(a, ReasonPaused, fx)

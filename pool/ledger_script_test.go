@@ -20,6 +20,7 @@ import (
 //	give a -> b=1                   a ends its lease, well
 //	drop a -> close 1 broken        or not well
 //	leave a -> gone                 a waits no longer
+//	why a -> size                   what a waits for
 //	at 3s -> close 1 idle timeout   time passes; a tick if one is due
 //	set p size=3; replace p size=3; limit db 2; retire p; pause p; resume p; remove p;
 //	attach p; detach p; lose p 1; shutdown
@@ -104,6 +105,20 @@ func (s *script) run(f []string) {
 	case "leave":
 		if s.led.withdraw(s.tickets[f[1]]) {
 			s.say("gone")
+		}
+	case "why":
+		names := map[Obstacle]string{
+			NoObstacle: "nothing", ObstacleOpening: "opening", ObstaclePaused: "paused", ObstacleDials: "dials",
+			ObstacleBackoff: "backoff", ObstacleSize: "size", ObstacleQuota: "quota",
+		}
+		t := s.tickets[f[1]]
+		o, q := NoObstacle, (*Quota)(nil)
+		if t.lane != nil {
+			o, q = s.led.obstacle(t.lane.acct, t, s.now)
+		}
+		s.say("%s", names[o])
+		if q != nil {
+			s.say("%s", q.name)
 		}
 	case "at":
 		d, err := time.ParseDuration(f[1])

@@ -41,8 +41,9 @@ type simulation struct {
 }
 
 type simPool struct {
-	acct *account[int]
-	wait map[Variant][]*simTicket // in order of place
+	acct   *account[int]
+	paused bool
+	wait   map[Variant][]*simTicket // in order of place
 }
 
 type simTicket struct {
@@ -168,6 +169,42 @@ func (s *simulation) check() {
 	if err := s.led.verify(); err != nil {
 		s.fail("%v", err)
 	}
+	for _, p := range s.pools {
+		if p.paused != p.acct.paused && !p.acct.removed {
+			s.fail("%s is paused: %t, want %t", p.acct.set.Name, p.acct.paused, p.paused)
+		}
+		for _, queue := range p.wait {
+			for _, t := range queue {
+				s.checkObstacle(p, t)
+			}
+		}
+	}
+}
+
+// checkObstacle: what a waiter is said to wait for is as full as that says.
+func (s *simulation) checkObstacle(p *simPool, t *simTicket) {
+	a := p.acct
+	o, q := s.led.obstacle(a, &t.Ticket, s.now)
+	ok := false
+	switch o {
+	case NoObstacle: // a tick is due
+		ok = a.due <= s.led.latest || s.now > s.led.latest
+	case ObstacleOpening:
+		ok = len(a.dials) > 0 && !p.paused
+	case ObstaclePaused:
+		ok = p.paused
+	case ObstacleDials:
+		ok = len(a.dials) > 0
+	case ObstacleBackoff:
+		ok = a.host.failures > 0
+	case ObstacleSize:
+		ok = a.set.Size > 0 && a.used >= a.set.Size || a.excess > 0
+	case ObstacleQuota:
+		ok = q != nil && q.limit > 0 && s.led.budgets[q].used >= q.limit
+	}
+	if !ok || (o == ObstacleQuota) != (q != nil) {
+		s.fail("ticket %d is said to wait for %d (%v)", t.place, o, q)
+	}
 }
 
 func (s *simulation) administer(p *simPool) {
@@ -179,9 +216,11 @@ func (s *simulation) administer(p *simPool) {
 	case 1:
 		s.note("pause %s", p.acct.set.Name)
 		s.led.pause(p.acct, s.now, &fx)
+		p.paused = true
 	case 2, 3, 4:
 		s.note("resume %s", p.acct.set.Name)
 		s.led.resume(p.acct, s.now, &fx)
+		p.paused = false
 	case 5:
 		set := s.settings()
 		if s.chance(50) {
@@ -278,6 +317,8 @@ func (s *simulation) granted(t *simTicket, l Lease[int]) {
 		s.fail("value %d lent twice", l.Value)
 	case v.pool != t.pool || v.variant != t.Variant:
 		s.fail("value %d is not what ticket %d asked for", l.Value, t.place)
+	case t.pool.paused:
+		s.fail("value %d lent by a paused pool", l.Value)
 	}
 	v.leased = true
 	s.served++
@@ -405,6 +446,9 @@ func (s *simulation) take(fx *effects[int]) {
 			if a := e.dial.acct; a.set.MaxDials > 0 && len(a.dials) > a.set.MaxDials {
 				s.fail("%d dials at once", len(a.dials))
 			}
+			if p := s.poolOf(e.dial.acct); p != nil && p.paused {
+				s.fail("a paused pool dials")
+			}
 			s.note("start dial %s/%d", e.dial.acct.set.Name, e.dial.variant)
 			s.dials = append(s.dials, e.dial)
 		case effectCancel:
@@ -446,6 +490,7 @@ func (s *simulation) drain() {
 	for _, p := range s.pools {
 		var fx effects[int]
 		s.led.resume(p.acct, s.now, &fx)
+		p.paused = false
 		s.take(&fx)
 	}
 	for _, q := range s.quotas {

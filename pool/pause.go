@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// ErrResumed is what a Pause still waiting gets when the pool is resumed or
-// removed meanwhile.
-var ErrResumed = errors.New("pool was resumed or removed before it was empty")
+// ErrResumed is what a Pause still waiting gets when the pool is resumed
+// meanwhile.
+var ErrResumed = errors.New("pool was resumed before it was empty")
 
 // watch is a goroutine waiting for the pool to reach a state.
 type watch struct {
@@ -20,7 +20,7 @@ type watch struct {
 type watchKind uint8
 
 const (
-	watchEmpty   watchKind = iota // paused and nothing open or dialing
+	watchEmpty   watchKind = iota // paused or removed, and nothing open or dialing
 	watchRetired                  // nothing open that is retired
 )
 
@@ -30,12 +30,26 @@ const (
 // done (its error; the pool stays paused). Every pause of a pool that is
 // already paused waits likewise.
 func (p *Pool[S]) Pause(ctx context.Context) error {
+	p.Hold()
+	return p.AwaitEmpty(ctx)
+}
+
+// Hold is Pause without the wait.
+func (p *Pool[S]) Hold() {
 	var fx effects[S]
 	r := p.reg
 	r.mu.Lock()
 	r.led.pause(p.acct, r.Now(), &fx)
-	w := p.watchLocked(watchEmpty)
 	r.finish(&fx)
+}
+
+// AwaitEmpty blocks until nothing of a pool that is paused or removed is open or
+// being dialed, or ctx is done (its error). For any other pool, and for one that
+// is resumed meanwhile, it returns ErrResumed.
+func (p *Pool[S]) AwaitEmpty(ctx context.Context) error {
+	p.reg.mu.Lock()
+	w := p.watchLocked(watchEmpty)
+	p.reg.mu.Unlock()
 	return p.await(ctx, w, "pause")
 }
 
@@ -90,7 +104,7 @@ func (p *Pool[S]) signal() {
 		switch {
 		case w.kind == watchEmpty && a.used == 0 && (a.paused || a.removed):
 			w.done <- nil
-		case w.kind == watchEmpty && !a.paused:
+		case w.kind == watchEmpty && !a.paused && !a.removed:
 			w.done <- ErrResumed
 		case w.kind == watchRetired && a.retiring == 0:
 			w.done <- nil

@@ -39,6 +39,7 @@ type Settings[S comparable] struct {
 	IdleTimeout    time.Duration // 0 = unlimited; applies above MinSize only
 	LoginRetry     time.Duration // longest back-off between dials, and how long a host may fail before waiters are told
 	DialTimeout    time.Duration // deadline of a dial's context; 0 = none
+	StaleAfter     time.Duration // a value that lies idle for longer counts as stale in Stats; 0 = none does
 
 	RoundRobin bool // lend the longest idle value first, not the one used last
 	Warm       bool // keep MinSize even while nobody is attached

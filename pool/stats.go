@@ -8,6 +8,7 @@ type Stats struct {
 	Name string
 
 	Idle, Leased, Dialing, Open int
+	Stale                       int // of the idle, those that lie there for longer than Settings.StaleAfter
 	Retiring                    int // leased values that will be closed because of Retire
 	Waiting                     int // tickets queued
 	LongestWait                 time.Duration
@@ -61,6 +62,11 @@ func (a *account[S]) stats(now time.Duration) Stats {
 	s.Name = a.set.Name
 	s.Idle, s.Leased, s.Dialing, s.Open = a.idle.n, a.leased, len(a.dials), a.used
 	s.Retiring = a.retiring
+	if limit := a.set.StaleAfter; limit > 0 {
+		for it := a.idle.oldest; it != nil && now-it.idleSince > limit; it = it.link[inAccount].newer {
+			s.Stale++
+		}
+	}
 	s.Waiting = a.waiting.n
 	if t := a.waiting.head; t != nil {
 		s.LongestWait = max(now-t.since, 0)

@@ -137,6 +137,8 @@ func (r *cancelRequest) Run(*reactor.Loop) {
 // server, and if there is none, the request has come too late.
 func (s *session) canceledBy(r *cancelRequest) (later bool) {
 	switch s.state {
+	case stateConsole:
+		s.console.interrupt(ErrInterrupted)
 	case stateWaiting:
 		if s.route.pool.Withdraw(&s.ticket) {
 			s.fail(queryCanceled())
@@ -165,6 +167,7 @@ type delivery struct {
 func (srv *server) cancel(r *cancelRequest) {
 	if r != nil {
 		srv.cancelDone = append(srv.cancelDone, r)
+		srv.route.chores.cancelers.Add(1)
 	}
 	if srv.cancels > 0 {
 		// One is under way. Whether it comes early enough for what runs now
@@ -177,6 +180,7 @@ func (srv *server) cancel(r *cancelRequest) {
 
 func (srv *server) deliverCancel() {
 	srv.cancels++
+	srv.route.chores.cancels.Add(1)
 	d := &delivery{server: srv}
 	target := srv.up.CancelTarget()
 	srv.proxy.spawn(func(ctx context.Context) { d.run(ctx, target) })
@@ -206,6 +210,7 @@ func (d *delivery) run(ctx context.Context, target upstream.CancelTarget) {
 func (d *delivery) Run(*reactor.Loop) {
 	srv := d.server
 	srv.cancels--
+	srv.route.chores.cancels.Add(-1)
 	srv.doubt = srv.doubt || d.failed
 	again := srv.cancelAgain && srv.session != nil && !srv.session.exchange.settled()
 	srv.cancelAgain = false
@@ -213,6 +218,7 @@ func (d *delivery) Run(*reactor.Loop) {
 		srv.deliverCancel()
 		return
 	}
+	srv.route.chores.cancelers.Add(-int32(len(srv.cancelDone)))
 	for _, r := range srv.cancelDone {
 		r.from.w.Post(r)
 	}

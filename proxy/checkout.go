@@ -134,8 +134,7 @@ func (s *session) pauseFor(state sessionState) {
 }
 
 func (s *session) needsCheck(srv *server) bool {
-	c := s.proxy.Config()
-	return c.ServerCheckQuery != "" && srv.lease.IdleFor() > c.ServerCheckDelay
+	return s.proxy.isStale(srv.lease.IdleFor())
 }
 
 // checked goes on after the server has passed or failed its check.

@@ -2,16 +2,18 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"carpool/proxy/reactor"
 	"carpool/proxy/startup"
 	"carpool/proxy/wire"
 )
 
-// Console answers the queries of clients that are connected to the database
-// named pgbouncer or carpool. It is implemented on a floor above; a nil Console
-// means that there is none.
+// Console answers clients that are connected to the database named pgbouncer or
+// carpool. It is implemented on a floor above; a nil Console means that there is
+// none.
 type Console interface {
 	// Open begins a session for a user whose name is proven and who is in
 	// admin_users or stats_users.
@@ -22,15 +24,33 @@ type Console interface {
 
 // ConsoleSession is one client's console.
 type ConsoleSession interface {
-	// Query answers one simple Query with whole messages, the last of which is
-	// ReadyForQuery. It may block, until ctx ends.
-	Query(ctx context.Context, sql string) []byte
-	// Close ends the session. It doesn't block, and may come during Query.
+	// Message answers one message of the client, given by its type and its body,
+	// with whole messages, or with none. It may block, until ctx ends, and keeps
+	// nothing of body. One call at a time. Of a client that has asked to cancel
+	// what it does, the cause of the end is ErrInterrupted.
+	Message(ctx context.Context, typ byte, body []byte) []byte
+	// Close ends the session. It doesn't block, and may come during Message.
 	Close()
 }
 
-// maxConsoleQuery is the longest command that the console reads, in bytes.
+// ErrInterrupted is why a message's context ends whose client wants it
+// cancelled.
+var ErrInterrupted = errors.New("canceled by the client")
+
+// maxConsoleQuery is the longest message that the console reads, in bytes.
 const maxConsoleQuery = 32 << 10
+
+// consolePatience is how long a client of the console may take to read an
+// answer. Until it has, nothing more is done for it.
+const consolePatience = 30 * time.Second
+
+// consoleClient is what a session is that talks to the console.
+type consoleClient struct {
+	ConsoleSession
+	user string
+	stop context.CancelCauseFunc // ends what is being done for it; nil if nothing is
+	due  bool                    // whether it has read its answer is to be looked at
+}
 
 // openConsole lets a client in to the console, if it may.
 func (s *session) openConsole() {
@@ -40,27 +60,29 @@ func (s *session) openConsole() {
 		s.refuse(loginRejected("not allowed", "Only users in admin_users and stats_users may use the console."))
 		return
 	}
-	s.console = p.console.Open(user, admin)
+	s.console = &consoleClient{ConsoleSession: p.console.Open(user, admin), user: user}
 	p.keys.add(s, 0, s.login.identity.ProtocolMinor)
 	s.client.Send(startup.AppendWelcome(nil, appendStatuses(nil, p.console.Parameters(), nil), s.key.pid, s.key.bytes()))
 	s.login = nil
 	s.become(stateConsole)
 }
 
-// consoleBytes reads commands for the console, one at a time.
+// consoleBytes reads messages for the console, one at a time.
 func (s *session) consoleBytes(b []byte) int {
+	if s.client.Buffered() > 0 {
+		s.clogged = true
+		s.client.Pause()
+		return 0
+	}
 	h, ok, valid := wire.ParseHeader(b)
 	switch {
 	case !ok:
 		return 0
-	case !valid || !wire.IsClientType(h.Type):
+	case !valid || !wire.IsClientType(h.Type) || h.Type == wire.Password:
 		s.reject(protocolViolation("invalid message from the client"))
 		return len(b)
 	case h.Type == wire.Terminate:
 		s.terminate()
-		return len(b)
-	case h.Type != wire.Query:
-		s.reject(protocolViolation("extended query protocol not supported by admin console"))
 		return len(b)
 	case h.Body > maxConsoleQuery:
 		s.reject(messageTooLong("console command", maxConsoleQuery))
@@ -68,24 +90,48 @@ func (s *session) consoleBytes(b []byte) int {
 	case len(b) < h.Size():
 		return 0
 	}
-	c := wire.Cursor{Rest: b[wire.HeaderLen:h.Size()]}
-	sql, ok := c.String()
-	if !ok {
-		s.reject(protocolViolation("invalid message from the client"))
-		return len(b)
-	}
 	s.client.Pause()
-	console, text := s.console, string(sql)
-	s.proxy.spawn(func(ctx context.Context) {
-		answer := console.Query(ctx, text)
+	console, body := s.console, slices.Clone(b[wire.HeaderLen:h.Size()])
+	var ctx context.Context
+	ctx, console.stop = context.WithCancelCause(s.proxy.ctx)
+	s.proxy.spawn(func(context.Context) {
+		answer := console.Message(ctx, h.Type, body)
 		s.w.Post(reactor.TaskFunc(func() { s.consoleAnswered(answer) }))
 	})
 	return h.Size()
 }
 
 func (s *session) consoleAnswered(answer []byte) {
-	if s.state == stateConsole {
-		s.client.Send(answer)
-		s.client.Resume()
+	if s.state != stateConsole {
+		return // leaving has ended the context
 	}
+	s.console.stop(nil)
+	s.console.stop = nil
+	s.client.Send(answer)
+	s.client.Resume()
+	s.console.due = true
+	s.become(stateConsole)
+}
+
+// consoleTimeUp ends the session of a client that doesn't read its answer.
+func (s *session) consoleTimeUp() {
+	if s.client.Buffered() > 0 {
+		s.clientGone("console client doesn't read")
+		return
+	}
+	s.console.due = false
+	s.rearm()
+}
+
+// interrupt ends what is being done for the client, if anything is.
+func (c *consoleClient) interrupt(why error) {
+	if c.stop != nil {
+		c.stop(why)
+	}
+}
+
+// end is the end of the session.
+func (c *consoleClient) end() {
+	c.interrupt(nil)
+	c.Close()
 }

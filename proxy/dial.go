@@ -125,7 +125,10 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		_ = up.Close()
 		return nil, fmt.Errorf("%s reports parameters beyond all limits", up.Host)
 	}
-	srv := &server{proxy: p, route: r, up: up, params: base, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy()}
+	srv := &server{
+		proxy: p, route: r, up: up, params: base, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy(),
+		id: p.ids.Add(1), opened: p.now(), since: p.now(), tls: tlsKindOf(up.TLS),
+	}
 	if srv.purpose == purposeTranslating {
 		srv.cache = prepared.NewCache(t.cacheSize)
 	}

@@ -89,6 +89,7 @@ func (s *session) secured(fd int, layer *reactor.TLS, err error, cfg *tls.Config
 		s.leave(abandoned)
 		return
 	}
+	s.tls = tlsKindOf(layer)
 	s.login.endpoint = auth.EndPoint(cfg.Certificates[0].Leaf)
 	state := layer.Conn.ConnectionState()
 	s.login.commonName = commonNameOf(state)

@@ -31,6 +31,9 @@ func (r *route) listenHub() *notify.Hub {
 
 // dialHub opens a hub's connection, the way that servers are opened now.
 func (r *route) dialHub(ctx context.Context) (*notify.Conn, error) {
+	if err := r.proxy.awaitResumed(ctx, r.database); err != nil {
+		return nil, err
+	}
 	up, err := upstream.Dial(ctx, r.terms.Load().dest.target, []wire.Param{{Name: "application_name", Value: hubName}})
 	if err != nil {
 		return nil, err

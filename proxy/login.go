@@ -162,6 +162,10 @@ func (s *session) authenticated() {
 		s.refuse(databaseDenied(id.Database))
 		return
 	}
+	if s.proxy.isDisabled(id.Database) {
+		s.refuse(databaseDisabled(id.Database))
+		return
+	}
 	r, ok := s.proxy.routeTo(id.Database, id.User)
 	if !ok {
 		s.refuse(noSuchDatabase(id.Database))

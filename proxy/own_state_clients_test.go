@@ -160,7 +160,7 @@ func (b *blunt) named(u *unit, skipped bool) bool {
 		case b.failed:
 			o = failure("25P02")
 		default:
-			o = answered(p.token + " " + b.place())
+			o = gives(p.token + " " + b.place())
 		}
 	}
 	u.expect(o)

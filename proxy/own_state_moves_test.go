@@ -18,7 +18,7 @@ type outcome struct {
 func failure(code string) outcome { return outcome{code: code} }
 func done(tag string) outcome     { return outcome{tag: tag} }
 
-func answered(value string) outcome { return outcome{tag: "SELECT 1", value: value, row: true} }
+func gives(value string) outcome { return outcome{tag: "SELECT 1", value: value, row: true} }
 
 // move is a statement, and what it does to the session.
 type move struct {
@@ -112,7 +112,7 @@ func (a *actor) setting() move {
 			a.set(s, shown)
 		}
 		if tells {
-			return answered(a.said(shown))
+			return gives(a.said(shown))
 		}
 		return done("SET")
 	}
@@ -164,7 +164,7 @@ func (a *actor) resetting() move {
 // looking shows the session.
 func (a *actor) looking() move {
 	work := a.mark()
-	return move{text: shownBy("'" + work + "'"), play: func() outcome { return answered(a.said(a.shown(work))) }}
+	return move{text: shownBy("'" + work + "'"), play: func() outcome { return gives(a.said(a.shown(work))) }}
 }
 
 func (a *actor) planName() string { return fmt.Sprintf("n%d", a.n(4)) }
@@ -218,7 +218,7 @@ func (a *actor) executes(name string) outcome {
 	if !there {
 		return failure("26000")
 	}
-	return answered(p.token + " " + a.place())
+	return gives(p.token + " " + a.place())
 }
 
 // failing is an error.
@@ -241,19 +241,19 @@ func (a *actor) pinning() move {
 			return move{text: "create temp table mine as select '" + token + "' as token", play: func() outcome { a.temp = token; return done("SELECT 1") }}
 		}
 		if a.n(3) == 0 {
-			return move{text: "select token from mine", play: func() outcome { return answered(a.temp) }}
+			return move{text: "select token from mine", play: func() outcome { return gives(a.temp) }}
 		}
 		return move{text: "drop table mine", play: func() outcome { a.temp = ""; return done("DROP TABLE") }}
 	}
 	if a.lock == 0 && a.n(3) != 0 {
 		a.serial++
 		lock := a.number*1_000_000 + a.serial
-		return move{text: fmt.Sprintf("select pg_try_advisory_lock(%d)", lock), play: func() outcome { a.lock = lock; return answered("t") }}
+		return move{text: fmt.Sprintf("select pg_try_advisory_lock(%d)", lock), play: func() outcome { a.lock = lock; return gives("t") }}
 	}
 	return move{text: fmt.Sprintf("select pg_advisory_unlock(%d)", a.lock), play: func() outcome {
 		was := a.lock != 0
 		a.lock = 0
-		return answered(fmt.Sprint(was)[:1])
+		return gives(fmt.Sprint(was)[:1])
 	}}
 }
 

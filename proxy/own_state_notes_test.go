@@ -72,7 +72,7 @@ func (a *actor) noting() move {
 	payload := fmt.Sprintf("'%d %d'", a.number, number)
 	text, o := "notify "+name+", "+payload, done("NOTIFY")
 	if a.n(3) == 0 {
-		text, o = "select pg_notify('Own "+strconv.Itoa(c)+"', "+payload+")", answered("")
+		text, o = "select pg_notify('Own "+strconv.Itoa(c)+"', "+payload+")", gives("")
 	}
 	return move{text: text, play: func() outcome {
 		a.notes = append(a.notes[:a.now.notes], ownNote{c, number})

@@ -58,7 +58,7 @@ func outcomeOf(value string, err error) outcome {
 	case err != nil:
 		return failure(err.Error())
 	}
-	return answered(value)
+	return gives(value)
 }
 
 // alone plays a statement that is sent by itself.
@@ -114,7 +114,7 @@ func (p *polite) bare(o outcome) outcome { return outcome{code: o.code} }
 func (p *polite) shows(ctx context.Context) (got, want outcome) {
 	work := p.mark()
 	p.past.add("shows " + work)
-	want = p.alone(move{play: func() outcome { return answered(p.shown(work)) }})
+	want = p.alone(move{play: func() outcome { return gives(p.shown(work)) }})
 	return p.answer(ctx, shownBy("$1::text"), work), want
 }
 
@@ -140,7 +140,7 @@ func (p *polite) prepared(ctx context.Context) (got, want outcome) {
 		return outcome{}, outcome{}
 	}
 	p.past.add("uses " + name)
-	want = p.alone(move{play: func() outcome { return answered(token + " " + p.place()) }})
+	want = p.alone(move{play: func() outcome { return gives(token + " " + p.place()) }})
 	return p.answer(ctx, name), want
 }
 
@@ -162,15 +162,15 @@ func (p *polite) batch(ctx context.Context) (got, want outcome) {
 		switch p.n(5) {
 		case 0:
 			work := p.mark()
-			queue(func() outcome { return answered(p.shown(work)) }, shownBy("$1::text"), work)
+			queue(func() outcome { return gives(p.shown(work)) }, shownBy("$1::text"), work)
 		case 1:
 			text := fmt.Sprintf("select 'c%d.%d ' || $1::text || name from place", p.number, p.n(8))
 			work := p.mark()
-			queue(func() outcome { return answered(strings.Split(text, "'")[1] + work + p.place()) }, text, work)
+			queue(func() outcome { return gives(strings.Split(text, "'")[1] + work + p.place()) }, text, work)
 		case 2:
 			s := p.any()
 			written, shown := p.wish(s)
-			set := func() outcome { p.set(s, shown); return answered(shown) }
+			set := func() outcome { p.set(s, shown); return gives(shown) }
 			if s == slotTenant || p.n(20) != 0 { // whoever hides the name keeps its server
 				queue(set, "select set_config('"+slotNames[s]+"', $1, false)", written)
 				continue

@@ -41,16 +41,19 @@ type Options struct {
 // Shutdown.
 type Proxy struct {
 	// Immutable after New, or after SetConsole.
-	log         *slog.Logger
-	console     Console
-	verifier    *auth.Verifier
-	inquiries   *inquiries
-	pools       *pool.Registry[*server]
-	workers     []*worker
-	sockets     []socket
-	translation *translation
-	ctx         context.Context // ends when everything is to end
-	stop        context.CancelFunc
+	log       *slog.Logger
+	console   Console
+	verifier  *auth.Verifier
+	inquiries *inquiries
+	pools     *pool.Registry[*server]
+	// consolePatience is how long a client of the console may take to read an
+	// answer.
+	consolePatience time.Duration
+	workers         []*worker
+	sockets         []socket
+	translation     *translation
+	ctx             context.Context // ends when everything is to end
+	stop            context.CancelFunc
 
 	// Safe for concurrent use.
 	params   state.Interner
@@ -63,9 +66,11 @@ type Proxy struct {
 	clients  atomic.Int64             // admitted, console apart
 	stopping atomic.Bool
 	refusing atomic.Bool   // new clients are turned away, which may be later
+	ids      atomic.Uint64 // the last that a client or server was given
 	next     atomic.Uint32 // worker that gets the next connection
 	tasks    sync.WaitGroup
 	drain    drain
+	halts    halts
 
 	reloadMu sync.Mutex // held by Reload; nothing that serves a client waits for it
 
@@ -92,6 +97,8 @@ func New(o Options) (*Proxy, error) {
 		databases:   make(map[string]*tenant),
 		users:       make(map[string]*tenant),
 		translation: &translation{reserved: statementPrefix()},
+
+		consolePatience: consolePatience,
 	}
 	p.translation.catalog = prepared.NewCatalog(p.translation.reserved)
 	p.inquiries = newInquiries(p)
@@ -280,7 +287,8 @@ type accepted struct {
 // Run implements reactor.Task.
 func (a accepted) Run(*reactor.Loop) {
 	p, w := a.proxy, a.worker
-	s := &session{proxy: p, w: w, peer: a.peer}
+	s := &session{proxy: p, w: w, peer: a.peer, accepted: w.Now()}
+	s.id = p.ids.Add(1)
 	s.timer.Owner = s
 	n := p.current.Load()
 	via := startup.TCP

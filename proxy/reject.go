@@ -117,6 +117,14 @@ func shuttingDown() wire.Report {
 	return fatal("57P01", "server shutting down", "The pooler was told to stop; connect again.")
 }
 
+func adminDisconnect() wire.Report {
+	return fatal("57P01", "admin forced disconnect", "An operator has ended the connection; connect again.")
+}
+
+func databaseDisabled(name string) wire.Report {
+	return fatal("55000", fmt.Sprintf("database %q is disabled", name), "An operator has disabled it for new clients.")
+}
+
 func notAccepting() wire.Report {
 	return fatal("57P03", "the pooler is shutting down", "Connect again in a moment.")
 }

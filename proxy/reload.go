@@ -49,6 +49,24 @@ type Reloaded struct {
 func (p *Proxy) Reload(next *config.Config) (Reloaded, error) {
 	p.reloadMu.Lock()
 	defer p.reloadMu.Unlock()
+	return p.reloadLocked(next)
+}
+
+// Set changes one global setting of the configuration in force, as a Reload
+// would that finds nothing else changed, and lasts until the next one. A setting
+// that needs a restart is among Restart, and stays as it was.
+func (p *Proxy) Set(name, value string) (Reloaded, error) {
+	p.reloadMu.Lock()
+	defer p.reloadMu.Unlock()
+	next, err := p.Config().With(name, value)
+	if err != nil {
+		return Reloaded{}, err
+	}
+	return p.reloadLocked(next)
+}
+
+// reloadLocked is Reload with reloadMu held.
+func (p *Proxy) reloadLocked(next *config.Config) (Reloaded, error) {
 	if problems := next.Validate(); len(problems) > 0 {
 		return Reloaded{}, problems
 	}
@@ -73,7 +91,7 @@ func (p *Proxy) Reload(next *config.Config) (Reloaded, error) {
 	p.openRoutes()
 	p.workers[0].Post(reactor.TaskFunc(func() { p.retuneListeners(n.Config) }))
 	for _, w := range p.workers {
-		w.Post(reactor.TaskFunc(func() { w.due = w.first; w.tellReloaded() }))
+		w.walk(walk{session: (*session).reloaded})
 	}
 	return done, nil
 }
@@ -223,25 +241,6 @@ func (p *Proxy) retuneListeners(c *config.Config) {
 				p.log.Warn("new clients' sockets keep the options they had", "address", s.addr, "error", err)
 			}
 		}
-	}
-}
-
-// reloadBatch is how many sessions of a loop are told of a reload in one go.
-const reloadBatch = 100
-
-// tellReloaded tells the sessions of the loop of a reload, some now and the
-// rest when others have had their turn.
-func (w *worker) tellReloaded() {
-	for range reloadBatch {
-		s := w.due
-		if s == nil {
-			return
-		}
-		w.due = s.next
-		s.reloaded()
-	}
-	if w.due != nil {
-		w.Post(reactor.TaskFunc(w.tellReloaded))
 	}
 }
 

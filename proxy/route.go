@@ -33,6 +33,7 @@ type route struct {
 	superseded atomic.Bool
 	// numbersRead: clients ask for what sequences have given (numbers.go).
 	numbersRead atomic.Bool
+	chores      chores
 
 	// Guarded by the proxy's routesMu.
 	account   *tenant       // the user its servers are logged in as
@@ -44,6 +45,15 @@ type route struct {
 	hub      *notify.Hub // nil until a client listens
 	hubEnded bool
 	variants map[pool.Variant]*variant
+}
+
+// chores are how many of the route's servers are lent, but not at a client's
+// service, and how many cancel requests are on their way to them.
+type chores struct {
+	tested    atomic.Int32 // are being checked, reset or cleaned
+	parked    atomic.Int32 // wait until a cancel request is through
+	cancels   atomic.Int32 // connections that deliver cancel requests
+	cancelers atomic.Int32 // clients that wait until theirs is delivered
 }
 
 // count is where what happens on a worker is counted.
@@ -90,6 +100,9 @@ func (p *Proxy) openRouteLocked(n *settings, d *config.Database, user string) *r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pool = p.pools.Open(r.settings(t))
+	if p.isPausedLocked(r.database) {
+		r.pool.Hold()
+	}
 	return r
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"carpool/pool"
 	"carpool/proxy/prepared"
@@ -24,6 +25,11 @@ type server struct {
 	up    *upstream.Conn // who it is; its descriptor is conn's
 	w     *worker
 	conn  reactor.Conn
+
+	id     uint64        // no other client's or server's
+	opened time.Duration // when it was logged in
+	tls    tlsKind
+	since  time.Duration // when it was opened or given back last
 
 	lease     pool.Lease[*server] // while it is lent
 	session   *session            // whose conversation it is in, if any
@@ -87,6 +93,7 @@ func (srv *server) attach() {
 		return
 	}
 	srv.attached = true
+	srv.w.servers[srv] = struct{}{}
 	var err error
 	if srv.up.TLS != nil {
 		err = srv.w.AttachTLS(&srv.conn, srv.up.FD, srv, *srv.up.TLS)
@@ -242,6 +249,7 @@ func (srv *server) startChore(c chore, sql string) {
 // startChoreWith is startChore for a Query message.
 func (srv *server) startChoreWith(c chore, query []byte) {
 	srv.chore, srv.choreFailed, srv.choreReady = c, false, false
+	srv.route.chores.tested.Add(1)
 	limit := srv.proxy.Config().ServerConnectTimeout
 	if limit > 0 {
 		srv.w.Arm(&srv.timer, srv.w.Now()+limit)
@@ -275,9 +283,17 @@ func (srv *server) choreBytes(b []byte) int {
 	return n
 }
 
+// endChore ends the chore, if there is one.
+func (srv *server) endChore() {
+	if srv.chore != choreNone {
+		srv.chore = choreNone
+		srv.route.chores.tested.Add(-1)
+	}
+}
+
 func (srv *server) choreDone() {
 	c := srv.chore
-	srv.chore = choreNone
+	srv.endChore()
 	srv.w.Disarm(&srv.timer)
 	switch {
 	case c == choreCheck:
@@ -326,6 +342,7 @@ func (srv *server) giveBack(todo upkeep) {
 		srv.discard(pool.ReasonUnclean)
 	case srv.cancels > 0:
 		srv.parked, srv.parkedFor = true, todo
+		srv.route.chores.parked.Add(1)
 	case todo.reset && query != "" && !srv.lease.CloseNeeded():
 		srv.startChore(choreReset, query)
 	case todo.clean != 0:
@@ -333,13 +350,21 @@ func (srv *server) giveBack(todo upkeep) {
 	default:
 		lease := srv.lease
 		srv.lease = pool.Lease[*server]{}
-		lease.Checkin(srv.w.Now())
+		srv.since = srv.w.Now()
+		lease.Checkin(srv.since)
 	}
 }
 
 func (srv *server) unpark() {
-	srv.parked = false
+	srv.leaveParking()
 	srv.giveBack(srv.parkedFor)
+}
+
+func (srv *server) leaveParking() {
+	if srv.parked {
+		srv.parked = false
+		srv.route.chores.parked.Add(-1)
+	}
 }
 
 // clean frees the server of what a client has left there: of just that, if it
@@ -366,8 +391,8 @@ func (srv *server) clean(h state.Holdings) {
 
 // discard ends the lease and the server.
 func (srv *server) discard(why pool.Reason) {
-	srv.chore = choreNone
-	srv.parked = false
+	srv.endChore()
+	srv.leaveParking()
 	srv.w.Forget(&srv.timer)
 	if srv.dead == "" {
 		srv.dead = why.String()
@@ -382,6 +407,7 @@ func (srv *server) shut() {
 	if srv.dead == "" {
 		srv.dead = "closed by the pool"
 	}
+	delete(srv.w.servers, srv)
 	srv.w.Forget(&srv.timer)
 	if srv.conn.Open() {
 		srv.conn.Send(wire.AppendEmpty(nil, wire.Terminate))
@@ -419,6 +445,7 @@ func (m *migration) Run(*reactor.Loop) {
 	}
 	srv.w.Forget(&srv.timer)
 	m.detached = true
+	delete(from.servers, srv)
 	srv.w = m.session.w
 	if !srv.w.Post(m) {
 		srv.w = from

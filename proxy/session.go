@@ -17,9 +17,11 @@ import (
 // life; all its methods run on that worker's loop, Deliver excepted.
 type session struct {
 	// Immutable once accepted.
-	proxy *Proxy
-	w     *worker
-	peer  peer
+	proxy    *Proxy
+	w        *worker
+	peer     peer
+	id       uint64        // no other client's or server's
+	accepted time.Duration // when it connected
 
 	// Immutable once logged in, but for the route of a session that follows it
 	// to its successor.
@@ -34,12 +36,13 @@ type session struct {
 	// replication: the server speaks the replication protocol to this client,
 	// and isn't given to anyone after it.
 	replication bool
+	tls         tlsKind
 
 	// Owned by the loop.
 	client    reactor.Conn
 	state     sessionState
-	login     *login // until the client is let in
-	console   ConsoleSession
+	login     *login         // until the client is let in
+	console   *consoleClient // nil unless it talks to the console
 	ticket    pool.Ticket[*server]
 	server    *server
 	exchange  exchange
@@ -256,7 +259,7 @@ func (s *session) leave(how departure) {
 		s.login = nil
 	}
 	if s.console != nil {
-		s.console.Close()
+		s.console.end()
 		s.console = nil
 	}
 	if waiting && s.server == nil {

@@ -51,7 +51,7 @@ type terms struct {
 type poolTerms struct {
 	size, minSize, reserveSize, maxDials int
 	reserveTimeout, lifetime             time.Duration
-	idleTimeout, loginRetry              time.Duration
+	idleTimeout, loginRetry, staleAfter  time.Duration
 	roundRobin, warm                     bool
 	database, account                    *tenant
 }
@@ -109,6 +109,9 @@ func (p *Proxy) termsLocked(n *settings, d *config.Database, user string, before
 		dest: &destination{target: n.targetFor(d, user, l), tls: n.serverTLS[l.ServerTLS].print},
 	}
 	p.passOn(t.dest.target, d)
+	if n.ServerCheckQuery != "" {
+		t.pool.staleAfter = max(n.ServerCheckDelay, 1)
+	}
 	switch {
 	case t.mode == config.PoolSession:
 		t.purpose = purposePrivate
@@ -164,6 +167,7 @@ func (r *route) settings(t *terms) pool.Settings[*server] {
 		Lifetime:       l.lifetime,
 		IdleTimeout:    l.idleTimeout,
 		LoginRetry:     l.loginRetry,
+		StaleAfter:     l.staleAfter,
 		RoundRobin:     l.roundRobin,
 		Warm:           l.warm,
 		Host:           fmt.Sprint(t.dest.target.Hosts),

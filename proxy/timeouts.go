@@ -55,6 +55,10 @@ func (s *session) deadline(l *timeLimits) time.Duration {
 			at = earlier(at, s.activeDeadline(l))
 		}
 		return at
+	case stateConsole:
+		if s.console.due {
+			return after(s.since, s.proxy.consolePatience)
+		}
 	case stateFarewell:
 		return s.farewellEnd
 	case stateMigrating, stateChecking, statePriming:
@@ -118,6 +122,8 @@ func (s *session) timeUp() {
 			return
 		}
 		s.activeTimeUp(now, l)
+	case stateConsole:
+		s.consoleTimeUp()
 	case stateFarewell:
 		s.farewellTimeUp()
 	case stateMigrating, stateChecking, statePriming:

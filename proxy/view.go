@@ -14,7 +14,13 @@ type PoolView struct {
 	// Clients is the number of clients that are logged in, waiting or not.
 	Clients int64
 	Pool    pool.Stats
-	Traffic Traffic
+	// Tested are the servers, of those lent, that are being checked, reset or
+	// cleaned, BeingCanceled those that wait until a cancel request is through.
+	Tested, BeingCanceled int
+	// Cancels are the connections that deliver cancel requests, Cancelers the
+	// clients that wait for that.
+	Cancels, Cancelers int
+	Traffic            Traffic
 }
 
 // Pools returns what can be seen of every pool. Any goroutine may call it.
@@ -31,6 +37,8 @@ func (p *Proxy) Pools() []PoolView {
 		v := PoolView{
 			Database: r.database, User: t.user, Mode: t.mode.String(),
 			Clients: r.clients.Load(), Pool: r.pool.Stats(),
+			Tested: int(r.chores.tested.Load()), BeingCanceled: int(r.chores.parked.Load()),
+			Cancels: int(r.chores.cancels.Load()), Cancelers: int(r.chores.cancelers.Load()),
 		}
 		for w := range r.traffic {
 			v.Traffic.add(&r.traffic[w])

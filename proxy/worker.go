@@ -26,12 +26,13 @@ type worker struct {
 	// first is the head of the list of sessions on this loop.
 	first *session
 	count int
-	// due is the next session that is to be told of a reload; nil if none is.
-	due *session
+	walks []*walk // under way
+	// servers are those on this loop.
+	servers map[*server]struct{}
 }
 
 func newWorker(l *reactor.Loop) *worker {
-	return &worker{Loop: l, toServer: make([]byte, 0, scratchSize), toClient: make([]byte, 0, scratchSize)}
+	return &worker{Loop: l, toServer: make([]byte, 0, scratchSize), toClient: make([]byte, 0, scratchSize), servers: make(map[*server]struct{})}
 }
 
 // reuse returns buf as a scratch buffer for the next time, unless one unusual
@@ -54,8 +55,10 @@ func (w *worker) enter(s *session) {
 }
 
 func (w *worker) leave(s *session) {
-	if w.due == s {
-		w.due = s.next
+	for _, k := range w.walks {
+		if k.next == s {
+			k.next = s.next
+		}
 	}
 	if s.prev != nil {
 		s.prev.next = s.next

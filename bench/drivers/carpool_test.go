@@ -34,6 +34,7 @@ auth_type = scram-sha-256
 auth_file = %s
 pool_mode = transaction
 default_pool_size = %d
+admin_users = app
 max_client_conn = 500
 `
 

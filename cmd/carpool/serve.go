@@ -80,6 +80,7 @@ func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err e
 		return err
 	}
 	console := admin.New(px, version())
+	console.SetOrders(admin.Orders{Reload: r.now, Changed: func(c *config.Config) { r.level.Set(logLevel(c)) }})
 	px.SetConsole(console)
 
 	ctx, stop := context.WithCancel(context.Background())

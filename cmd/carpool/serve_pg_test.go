@@ -293,12 +293,29 @@ func TestShutdownTimeout(t *testing.T) {
 	}
 }
 
-// What isn't built yet is said, and harms nobody.
-func TestOtherSignals(t *testing.T) {
+// SIGUSR1 pauses and SIGUSR2 resumes, in the order in which they come.
+func TestSignalsThatPause(t *testing.T) {
 	p, address := serve(t, ownURL(), "serve")
 	conn := mustConnect(t, address)
+	mustQuery(t, conn, "BEGIN; SELECT 1")
 	p.signal(syscall.SIGUSR1)
-	p.await("a signal to pause or to resume, which isn't built yet")
+	p.await("PAUSE command issued")
+	p.signal(syscall.SIGUSR1)
+	p.await("got a signal to pause, and can't")
+	mustQuery(t, conn, "COMMIT")
+	p.await("paused: no server connection is open")
+	answered := make(chan error, 1)
+	go func() {
+		_, err := query(conn, "SELECT 1")
+		answered <- err
+	}()
+	p.signal(syscall.SIGUSR2)
+	p.await("RESUME command issued")
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	p.signal(syscall.SIGUSR2)
+	p.await("got a signal to resume, and can't")
 	p.signal(syscall.SIGPIPE)
 	mustQuery(t, conn, "SELECT 1")
 }

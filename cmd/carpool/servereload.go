@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"carpool/config"
@@ -23,6 +24,15 @@ type reloading struct {
 	// asked has room for one: a reload that begins takes on everything that it
 	// was asked for before.
 	asked chan struct{}
+
+	mu      sync.Mutex
+	waiting []chan<- reloadOutcome // who wants to hear of the next reload; each has room for it
+}
+
+// reloadOutcome is what came of a reload.
+type reloadOutcome struct {
+	done proxy.Reloaded
+	err  error
 }
 
 // reloadingFrom is how the configuration that a command line names is loaded
@@ -68,6 +78,22 @@ func (r *reloading) ask() {
 	}
 }
 
+// now asks for a reload and waits for what comes of it. When ctx ends it doesn't
+// wait any more; the reload goes on.
+func (r *reloading) now(ctx context.Context) (proxy.Reloaded, error) {
+	outcome := make(chan reloadOutcome, 1)
+	r.mu.Lock()
+	r.waiting = append(r.waiting, outcome)
+	r.mu.Unlock()
+	r.ask()
+	select {
+	case o := <-outcome:
+		return o.done, o.err
+	case <-ctx.Done():
+		return proxy.Reloaded{}, context.Cause(ctx)
+	}
+}
+
 // run reloads when it is asked to, one at a time, until ctx ends. What it reads
 // may be on a file system that doesn't answer, so nobody waits for it.
 func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceManager, log *slog.Logger) {
@@ -80,24 +106,31 @@ func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceMan
 		slow := time.AfterFunc(reloadPatience, func() {
 			log.Warn("reload: the configuration, or a file that it names, is still being read")
 		})
+		r.mu.Lock()
+		waiting := r.waiting
+		r.waiting = nil
+		r.mu.Unlock()
 		manager.reloading()
-		r.reload(px, log)
+		done, err := r.reload(px, log)
 		manager.reloaded()
+		for _, w := range waiting {
+			w <- reloadOutcome{done, err}
+		}
 		slow.Stop()
 	}
 }
 
 // reload reads the configuration anew, and logs what came of it.
-func (r *reloading) reload(px *proxy.Proxy, log *slog.Logger) {
+func (r *reloading) reload(px *proxy.Proxy, log *slog.Logger) (proxy.Reloaded, error) {
 	next, err := r.load()
 	if err != nil {
 		refuseReload(err, log)
-		return
+		return proxy.Reloaded{}, err
 	}
 	done, err := px.Reload(next)
 	if err != nil {
 		refuseReload(err, log)
-		return
+		return done, err
 	}
 	for _, change := range done.Applied {
 		log.Info("reload: changed", "setting", change.Name, "old", change.Old, "new", change.New)
@@ -113,6 +146,7 @@ func (r *reloading) reload(px *proxy.Proxy, log *slog.Logger) {
 	}
 	log.Info("reloaded", "changes", len(done.Applied), "need_restart", len(done.Restart), "files_changed", len(done.Files), "pools_replaced", done.Replaced)
 	r.level.Set(logLevel(px.Config()))
+	return done, nil
 }
 
 // refuseReload logs why the configuration stays as it was.

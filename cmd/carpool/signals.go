@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,6 +41,8 @@ func (e *ending) mode(sig os.Signal, now time.Time) (mode proxy.ShutdownMode, ok
 // first shutdown.
 func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, r *reloading, handOver func(), log *slog.Logger) {
 	var end ending
+	var pauses sync.WaitGroup // all of them end with ctx
+	defer pauses.Wait()
 	for {
 		var sig os.Signal
 		select {
@@ -51,8 +54,21 @@ func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, r *rel
 		case syscall.SIGHUP:
 			r.ask()
 			continue
-		case syscall.SIGUSR1, syscall.SIGUSR2:
-			log.Warn("got a signal to pause or to resume, which isn't built yet")
+		case syscall.SIGUSR1:
+			if err := px.Hold(""); err != nil {
+				log.Warn("got a signal to pause, and can't", "error", err)
+				continue
+			}
+			pauses.Go(func() {
+				if px.AwaitHeld(ctx, "") == nil {
+					log.Info("paused: no server connection is open; SIGUSR2 resumes")
+				}
+			})
+			continue
+		case syscall.SIGUSR2:
+			if err := px.Resume(""); err != nil {
+				log.Warn("got a signal to resume, and can't", "error", err)
+			}
 			continue
 		}
 		if end.last.IsZero() {

@@ -1,60 +1,176 @@
 package admin
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 
+	"carpool/config"
+	"carpool/pool"
 	"carpool/proxy"
 	"carpool/proxy/wire"
 )
 
-// command is one verb besides SHOW.
+// command is one verb besides SHOW and SET.
 type command struct {
-	name  string                                   // in lower case
-	usage string                                   // of its argument, as SHOW HELP prints it
-	run   func(*session, []byte, statement) []byte // nil: not built yet
+	name  string // in lower case
+	usage string // of its argument, as SHOW HELP prints it
+	run   func(*session, context.Context, statement) result
 }
 
 // commands are all verbs that only admin_users may use.
 var commands = [...]command{
-	{"reload", "", nil},
-	{"pause", "[db]", nil},
-	{"resume", "[db]", nil},
-	{"disable", "db", nil},
-	{"enable", "db", nil},
-	{"reconnect", "[db]", nil},
-	{"kill", "[db]", nil},
-	{"kill_client", "id", nil},
-	{"suspend", "", nil},
-	{"wait_close", "[db]", nil},
+	{"reload", "", (*session).reload},
+	{"pause", "[db]", (*session).pause},
+	{"resume", "[db]", (*session).resume},
+	{"disable", "db", (*session).disable},
+	{"enable", "db", (*session).enable},
+	{"reconnect", "[db]", (*session).reconnect},
+	{"kill", "[db]", (*session).kill},
+	{"kill_client", "id", (*session).killClient},
+	{"suspend", "", (*session).suspend},
+	{"wait_close", "[db]", (*session).waitClose},
 	{"shutdown", "[WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]", (*session).shutdown},
 }
 
-// execute appends the answer to a statement that has a verb.
-func (s *session) execute(dst []byte, st statement) []byte {
-	switch st.verb {
-	case "show", "select": // to PgBouncer they are the same, and its clients know
-		return s.show(dst, st)
-	case "set":
-		return s.set(dst, st)
-	}
+func findCommand(verb string) *command {
 	for i := range commands {
-		c := &commands[i]
-		switch {
-		case c.name != st.verb:
-		case !s.admin:
-			return wire.AppendError(dst, adminNeeded())
-		case c.run == nil:
-			return wire.AppendError(dst, notBuilt(strings.ToUpper(c.name)))
-		default:
-			return c.run(s, dst, st)
+		if commands[i].name == verb {
+			return &commands[i]
 		}
 	}
-	return wire.AppendError(dst, invalidCommand(st.text))
+	return nil
+}
+
+// prepare takes a query apart and looks its words up. Whether the user may do
+// what it says, and whether that is possible, is found out by run.
+func (s *session) prepare(sql string) (*prepared, *wire.Report) {
+	st, ok := parse(sql)
+	p := &prepared{statement: st}
+	switch {
+	case !ok:
+	case st.verb == "", st.verb == "set", findCommand(st.verb) != nil:
+		return p, nil
+	case isShow(st.verb) && isHelp(st):
+		return p, nil
+	case isShow(st.verb):
+		if sh, known := findShow(st); known {
+			p.columns = sh.columns
+			return p, nil
+		}
+	}
+	r := invalidCommand(sql)
+	return nil, &r
+}
+
+// run does what a statement says.
+func (s *session) run(ctx context.Context, p *prepared) result {
+	s.console.queries.Add(1)
+	st := p.statement
+	switch {
+	case st.verb == "":
+		return result{}
+	case isShow(st.verb):
+		return s.show(st)
+	case st.verb == "set":
+		return s.set(st)
+	case !s.admin:
+		return failed(adminNeeded())
+	}
+	return findCommand(st.verb).run(s, ctx, st)
+}
+
+// onDatabase runs an order about a database, or about all where none is named.
+func onDatabase(st statement, order func(database string) error) result {
+	if st.args > 0 && config.IsConsole(st.arg) {
+		return failed(errorReport(codeState, fmt.Sprintf("cannot %s admin db: %s", strings.ToLower(st.verb), st.arg)))
+	}
+	if err := order(st.arg); err != nil {
+		return failed(orderReport(err, st.arg))
+	}
+	return done(strings.ToUpper(st.verb))
+}
+
+// orderReport is why an order wasn't carried out, or not to its end.
+func orderReport(err error, database string) wire.Report {
+	switch {
+	case errors.Is(err, proxy.ErrNoDatabase):
+		return errorReport(codeNoDatabase, "no such database: "+printable(database))
+	case errors.Is(err, proxy.ErrNotPaused) && database == "":
+		r := errorReport(codeState, "pooler is not paused/suspended")
+		r.Hint = "Databases that were paused one by one are resumed one by one."
+		return r
+	case errors.Is(err, proxy.ErrNotPaused):
+		return errorReport(codeState, fmt.Sprintf("database %s is not paused", printable(database)))
+	case errors.Is(err, pool.ErrResumed):
+		return errorReport(codeState, "resumed before the pause was complete")
+	case errors.Is(err, proxy.ErrInterrupted):
+		return errorReport(codeCanceled, "canceling statement due to user request")
+	case errors.Is(err, proxy.ErrNoClient):
+		return errorReport(codeNoObject, err.Error())
+	}
+	return errorReport(codeState, err.Error())
+}
+
+func (s *session) pause(ctx context.Context, st statement) result {
+	return onDatabase(st, func(database string) error { return s.console.proxy.Pause(ctx, database) })
+}
+
+func (s *session) resume(_ context.Context, st statement) result {
+	return onDatabase(st, s.console.proxy.Resume)
+}
+
+func (s *session) reconnect(_ context.Context, st statement) result {
+	return onDatabase(st, s.console.proxy.Reconnect)
+}
+
+func (s *session) waitClose(ctx context.Context, st statement) result {
+	return onDatabase(st, func(database string) error { return s.console.proxy.AwaitClose(ctx, database) })
+}
+
+func (s *session) kill(_ context.Context, st statement) result {
+	return onDatabase(st, s.console.proxy.Kill)
+}
+
+func (s *session) disable(_ context.Context, st statement) result {
+	if st.args == 0 {
+		return failed(errorReport(codeSyntax, "a database is required"))
+	}
+	return onDatabase(st, s.console.proxy.Disable)
+}
+
+func (s *session) enable(_ context.Context, st statement) result {
+	if st.args == 0 {
+		return failed(errorReport(codeSyntax, "a database is required"))
+	}
+	return onDatabase(st, s.console.proxy.Enable)
+}
+
+// killClient ends the client with the id that SHOW CLIENTS shows.
+func (s *session) killClient(_ context.Context, st statement) result {
+	id, err := strconv.ParseUint(st.arg, 10, 64)
+	if err != nil {
+		return failed(errorReport(codeSyntax, "invalid client id supplied"))
+	}
+	if err := s.console.proxy.KillClient(id); err != nil {
+		return failed(orderReport(err, ""))
+	}
+	return done("KILL_CLIENT")
+}
+
+// suspend is refused: it keeps sockets still while another process takes them
+// over, and no other process does.
+func (s *session) suspend(context.Context, statement) result {
+	r := errorReport(codeNotSupported, "SUSPEND isn't supported: no other process takes over open connections")
+	r.Hint = "PAUSE lets a server be restarted; so_reuseport lets a second carpool start before this one ends."
+	return failed(r)
 }
 
 // shutdown begins to end the proxy. The answer to an immediate one may not be
 // sent any more.
-func (s *session) shutdown(dst []byte, st statement) []byte {
+func (s *session) shutdown(_ context.Context, st statement) result {
 	mode := proxy.Immediate
 	switch argument := strings.ToLower(st.arg); {
 	case st.args == 0:
@@ -63,43 +179,8 @@ func (s *session) shutdown(dst []byte, st statement) []byte {
 	case argument == "wait_for_clients" && !st.isName:
 		mode = proxy.WaitForClients
 	default:
-		return wire.AppendError(dst, invalidCommand(st.text))
+		return failed(invalidCommand(st.text))
 	}
 	s.console.proxy.Shutdown(mode)
-	return appendComplete(dst, "SHUTDOWN")
-}
-
-// variable is a parameter of Postgres's that drivers ask for, or set, whomever
-// they talk to.
-type variable struct{ name, value string }
-
-var variables = [...]variable{
-	{"client_encoding", "UTF8"},
-	{"default_transaction_isolation", "read committed"},
-	{"standard_conforming_strings", "on"},
-	{"datestyle", "ISO"},
-	{"timezone", "GMT"},
-	{"application_name", ""},
-	{"extra_float_digits", "1"},
-}
-
-func findVariable(name string) (variable, bool) {
-	for _, v := range variables {
-		if strings.EqualFold(v.name, name) {
-			return v, true
-		}
-	}
-	return variable{}, false
-}
-
-// set accepts drivers' variables from everybody and does nothing with them.
-func (s *session) set(dst []byte, st statement) []byte {
-	if _, ok := findVariable(st.arg); ok {
-		dst = wire.AppendNotice(dst, notice("SET ignored"))
-		return appendComplete(dst, "SET")
-	}
-	if !s.admin {
-		return wire.AppendError(dst, adminNeeded())
-	}
-	return wire.AppendError(dst, notBuilt("SET of carpool's settings"))
+	return done("SHUTDOWN")
 }

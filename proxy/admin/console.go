@@ -15,6 +15,7 @@ type Console struct {
 	// Immutable.
 	proxy   *proxy.Proxy
 	version string
+	orders  Orders
 
 	// Atomic.
 	sessions atomic.Int64 // open
@@ -71,37 +72,5 @@ func (c *Console) Parameters() []wire.Param {
 // Open implements [proxy.Console].
 func (c *Console) Open(_ string, admin bool) proxy.ConsoleSession {
 	c.sessions.Add(1)
-	return &session{console: c, admin: admin}
-}
-
-// session is one client's console.
-type session struct {
-	console *Console
-	admin   bool // else only SHOW is allowed
-	closed  atomic.Bool
-}
-
-// Query implements [proxy.ConsoleSession].
-func (s *session) Query(_ context.Context, sql string) []byte {
-	s.console.queries.Add(1)
-	return wire.AppendReadyForQuery(s.answer(nil, sql), wire.TxIdle)
-}
-
-// Close implements [proxy.ConsoleSession].
-func (s *session) Close() {
-	if s.closed.CompareAndSwap(false, true) {
-		s.console.sessions.Add(-1)
-	}
-}
-
-// answer appends everything but ReadyForQuery.
-func (s *session) answer(dst []byte, sql string) []byte {
-	st, ok := parse(sql)
-	switch {
-	case !ok:
-		return wire.AppendError(dst, invalidCommand(sql))
-	case st.verb == "":
-		return wire.AppendEmpty(dst, wire.EmptyQueryResponse)
-	}
-	return s.execute(dst, st)
+	return &session{console: c, admin: admin, statements: make(map[string]*prepared), portals: make(map[string]*portal)}
 }

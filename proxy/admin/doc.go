@@ -6,11 +6,13 @@
 //
 //  1. New makes a Console, Proxy.SetConsole hands it to the proxy.
 //  2. Run takes a sample of all counters each stats_period, for averages.
-//  3. The proxy opens a session for every client that it has let in. Each query
-//     is taken apart (parse.go), looked up in the table of commands
-//     (command.go), or of SHOW verbs (show.go), and answered (reply.go).
+//  3. The proxy opens a session for every client that it has let in (session.go),
+//     and hands it the client's messages, of the simple or the extended
+//     protocol. A statement is taken apart (parse.go), looked up in the table of
+//     commands (command.go), or of SHOW verbs (show.go), and its result answered
+//     (reply.go).
 //
 // Names, columns and their types are PgBouncer's, so that its dashboards and
 // exporters work. Errors have an SQLSTATE of their own, where PgBouncer has one
-// for all. What isn't built yet says so.
+// for all.
 package admin

@@ -17,13 +17,15 @@ import (
 // its own user; by TCP nobody is taken for him, nor under another name.
 func TestConsoleForWhoRunsIt(t *testing.T) {
 	dir := t.TempDir()
-	p := newProxy(t, map[string]string{"unix_socket_dir": dir, "auth_type": "scram-sha-256"},
+	p := makeProxy(t, map[string]string{"unix_socket_dir": dir, "auth_type": "scram-sha-256"},
 		&config.Database{Name: "pool", Hosts: []string{"127.0.0.1"}})
 	p.SetConsole(New(p, "carpool 1.0"))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ended(t, p)
+		if err := p.Run(); err != nil {
+			t.Error(err)
+		}
 	}()
 	defer func() {
 		p.Shutdown(proxy.Immediate)

@@ -3,6 +3,8 @@ package admin
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,10 +13,22 @@ import (
 
 // SQLSTATEs of the console's errors.
 const (
-	codeSyntax       = "42601"
-	codePrivilege    = "42501"
-	codeNotSupported = "0A000"
-	codeSuccess      = "00000"
+	codeSyntax          = "42601"
+	codePrivilege       = "42501"
+	codeNotSupported    = "0A000"
+	codeSuccess         = "00000"
+	codeProtocol        = "08P01"
+	codeUnknown         = "26000" // prepared statement
+	codeDuplicate       = "42P05" // prepared statement
+	codeNoPortal        = "34000"
+	codeDuplicatePortal = "42P03"
+	codeTooMany         = "53400"
+	codeNoDatabase      = "3D000"
+	codeState           = "55000" // not in a state in which this can be done
+	codeCanceled        = "57014"
+	codeValue           = "22023"
+	codeConfig          = "F0000"
+	codeNoObject        = "42704"
 )
 
 func errorReport(code, message string) wire.Report {
@@ -23,10 +37,6 @@ func errorReport(code, message string) wire.Report {
 
 func invalidCommand(sql string) wire.Report {
 	return errorReport(codeSyntax, fmt.Sprintf("invalid command '%s', use SHOW HELP;", printable(sql)))
-}
-
-func notBuilt(what string) wire.Report {
-	return errorReport(codeNotSupported, what+" isn't built yet")
 }
 
 func adminNeeded() wire.Report {
@@ -41,8 +51,9 @@ func notice(message string) wire.Report {
 
 // printable cuts what a client sent to a length that is fit for a message, and
 // replaces what would spoil a terminal.
-func printable(text string) string {
-	const longest = 100
+func printable(text string) string { return printableUpTo(text, 100) }
+
+func printableUpTo(text string, longest int) string {
 	text = strings.ToValidUTF8(strings.TrimSpace(text), "?")
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "") + "..."
@@ -101,6 +112,11 @@ func text(s string) cell { return cell{strings.ToValidUTF8(s, "?"), true} }
 
 func number[N int | int64](n N) cell { return cell{strconv.FormatInt(int64(n), 10), true} }
 
+// small is a number as large as a column of int4 holds.
+func small[N int | int64](n N) cell {
+	return number(max(min(int64(n), math.MaxInt32), math.MinInt32))
+}
+
 // optional is NULL for the empty text.
 func optional(s string) cell {
 	if s == "" {
@@ -117,43 +133,129 @@ func flag(v bool) cell {
 	return number(0)
 }
 
-// appendTable appends a whole result: its description, its rows, and the
-// command's completion.
-func appendTable(dst []byte, tag string, cols []column, rows [][]cell) []byte {
-	dst = appendDescription(dst, cols)
-	for _, row := range rows {
-		dst = appendRow(dst, row)
-	}
-	return appendComplete(dst, tag)
+// Formats of columns.
+const (
+	formatText   = 0
+	formatBinary = 1
+)
+
+// result is what came of a command.
+type result struct {
+	notices []wire.Report
+	rows    [][]cell
+	tag     string       // "" for an empty command
+	failure *wire.Report // in place of rows and tag
 }
 
-func appendDescription(dst []byte, cols []column) []byte {
+func done(tag string, notices ...wire.Report) result { return result{tag: tag, notices: notices} }
+
+func failed(r wire.Report) result { return result{failure: &r} }
+
+// appendRows appends the rows, at most limit of them if that isn't 0, and how the
+// command ended. What is left is returned.
+func (r *result) appendRows(dst []byte, cols []column, formats []uint16, limit int) (out []byte, left [][]cell) {
+	if r.failure != nil {
+		return wire.AppendError(dst, *r.failure), nil
+	}
+	if r.tag == "" {
+		return wire.AppendEmpty(dst, wire.EmptyQueryResponse), nil
+	}
+	rows := r.rows
+	if limit > 0 && limit < len(rows) {
+		rows, left = rows[:limit], rows[limit:]
+	}
+	for _, row := range rows {
+		dst = appendRow(dst, cols, formats, row)
+	}
+	if left != nil {
+		return wire.AppendEmpty(dst, wire.PortalSuspended), left
+	}
+	return appendComplete(dst, r.tag), nil
+}
+
+func appendNotices(dst []byte, notices []wire.Report) []byte {
+	for _, n := range notices {
+		dst = wire.AppendNotice(dst, n)
+	}
+	return dst
+}
+
+// appendDescription appends a description of columns, in text format unless
+// formats says otherwise.
+func appendDescription(dst []byte, cols []column, formats []uint16) []byte {
 	dst, mark := wire.Begin(dst, wire.RowDescription)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(cols)))
-	for _, c := range cols {
+	for i, c := range cols {
 		dst = wire.AppendString(dst, c.name)
 		dst = binary.BigEndian.AppendUint32(dst, 0) // table
 		dst = binary.BigEndian.AppendUint16(dst, 0) // its column
 		dst = binary.BigEndian.AppendUint32(dst, uint32(c.kind))
 		dst = binary.BigEndian.AppendUint16(dst, uint16(c.kind.size()))
 		dst = binary.BigEndian.AppendUint32(dst, 1<<32-1) // no type modifier
-		dst = binary.BigEndian.AppendUint16(dst, 0)       // text format
+		format := uint16(formatText)
+		if formats != nil {
+			format = formats[i]
+		}
+		dst = binary.BigEndian.AppendUint16(dst, format)
 	}
 	return wire.Finish(dst, mark)
 }
 
-func appendRow(dst []byte, row []cell) []byte {
+func appendRow(dst []byte, cols []column, formats []uint16, row []cell) []byte {
 	dst, mark := wire.Begin(dst, wire.DataRow)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(row)))
-	for _, c := range row {
+	for i, c := range row {
 		if !c.given {
 			dst = binary.BigEndian.AppendUint32(dst, 1<<32-1)
 			continue
 		}
-		dst = binary.BigEndian.AppendUint32(dst, uint32(len(c.text)))
-		dst = append(dst, c.text...)
+		length := len(dst)
+		dst = binary.BigEndian.AppendUint32(dst, 0)
+		if formats != nil && formats[i] == formatBinary {
+			dst = appendBinary(dst, cols[i].kind, c.text)
+		} else {
+			dst = append(dst, c.text...)
+		}
+		binary.BigEndian.PutUint32(dst[length:], uint32(len(dst)-length-4))
 	}
 	return wire.Finish(dst, mark)
+}
+
+// appendBinary appends a value in the type's binary format.
+func appendBinary(dst []byte, kind columnType, text string) []byte {
+	if kind == typeText {
+		return append(dst, text...)
+	}
+	n, _ := strconv.ParseInt(text, 10, 64) // it was printed by number
+	switch kind {
+	case typeInt4:
+		return binary.BigEndian.AppendUint32(dst, uint32(n))
+	case typeInt8:
+		return binary.BigEndian.AppendUint64(dst, uint64(n))
+	}
+	return appendNumeric(dst, n)
+}
+
+// appendNumeric appends a whole number as Postgres's numeric: the digits to the
+// base of 10,000, the place of the first, the sign and the decimal places.
+func appendNumeric(dst []byte, n int64) []byte {
+	sign, rest := uint16(0), uint64(n)
+	if n < 0 {
+		sign, rest = 0x4000, -rest
+	}
+	var digits []uint16
+	for ; rest > 0; rest /= 10000 {
+		digits = append(digits, uint16(rest%10000))
+	}
+	weight := max(len(digits)-1, 0)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(digits)))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(weight))
+	dst = binary.BigEndian.AppendUint16(dst, sign)
+	dst = binary.BigEndian.AppendUint16(dst, 0)
+	for _, d := range slices.Backward(digits) {
+		dst = binary.BigEndian.AppendUint16(dst, d)
+	}
+	return dst
 }
 
 func appendComplete(dst []byte, tag string) []byte {

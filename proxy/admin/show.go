@@ -1,11 +1,11 @@
 package admin
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"carpool/config"
-	"carpool/proxy/wire"
 )
 
 // show is one verb of SHOW. Everybody who gets in to the console may use all
@@ -13,76 +13,108 @@ import (
 type show struct {
 	name    string // in lower case
 	columns []column
-	rows    func(*Console) [][]cell // nil: not built yet
+	rows    func(*Console) [][]cell // nil: it can't be shown
 }
 
 // shows are all verbs of SHOW, in the order of SHOW HELP: PgBouncer's, then ours.
 var shows = [...]show{
-	{"clients", nil, nil},
-	{"servers", nil, nil},
-	{"sockets", nil, nil},
-	{"active_sockets", nil, nil},
+	{"clients", socketColumns, (*Console).clientRows},
+	{"servers", socketColumns, (*Console).serverRows},
+	{"sockets", debugColumns, (*Console).socketRows},
+	{"active_sockets", debugColumns, (*Console).activeSocketRows},
 	{"pools", poolColumns, (*Console).poolRows},
-	{"peer_pools", nil, nil},
+	{"peer_pools", peerPoolColumns, noRows},
 	{"databases", databaseColumns, (*Console).databaseRows},
-	{"users", nil, nil},
-	{"peers", nil, nil},
+	{"users", userColumns, (*Console).userRows},
+	{"peers", peerColumns, (*Console).peerRows},
 	{"stats", statsColumns, (*Console).statsRows},
-	{"stats_totals", nil, nil},
-	{"stats_averages", nil, nil},
-	{"totals", nil, nil},
-	{"lists", nil, nil},
+	{"stats_totals", statsTotalsColumns, (*Console).statsTotalsRows},
+	{"stats_averages", statsAveragesColumns, (*Console).statsAveragesRows},
+	{"totals", totalsColumns, (*Console).totalsRows},
+	{"lists", listColumns, (*Console).listRows},
 	{"config", columns(typeText, "key value default changeable"), (*Console).configRows},
-	{"mem", nil, nil},
+	{"mem", memColumns, (*Console).memRows},
 	{"state", columns(typeText, "key value"), (*Console).stateRows},
-	{"dns_hosts", nil, nil},
-	{"dns_zones", nil, nil},
-	{"fds", nil, nil},
+	{"dns_hosts", dnsHostColumns, noRows},
+	{"dns_zones", dnsZoneColumns, noRows},
 	{"version", columns(typeText, "version"), (*Console).versionRows},
 	{"pins", pinColumns, (*Console).pinRows},
 	{"hazards", hazardColumns, (*Console).hazardRows},
+	{"waits", waitColumns, (*Console).waitRows},
+	{"all", columns(typeText, "name setting description"), variableRows},
 }
 
-func (s *session) show(dst []byte, st statement) []byte {
+// isShow reports whether a verb shows something. To PgBouncer both are the same,
+// and its clients know.
+func isShow(verb string) bool { return verb == "show" || verb == "select" }
+
+// isHelp reports whether what is to be shown is the help, which has no rows.
+func isHelp(st statement) bool { return strings.EqualFold(st.arg, "help") && !st.isName }
+
+// findShow finds what a statement wants shown: one of carpool's views, or one of
+// Postgres's parameters.
+func findShow(st statement) (show, bool) {
 	if st.args == 0 {
-		return wire.AppendError(dst, invalidCommand(st.text))
+		return show{}, false
 	}
-	name := strings.ToLower(st.arg)
-	if name == "help" && !st.isName {
-		dst = wire.AppendNotice(dst, notice(help()))
-		return appendComplete(dst, "SHOW")
-	}
-	if v, ok := findVariable(name); ok {
-		return appendTable(dst, "SHOW", columns(typeText, v.name), [][]cell{{text(v.value)}})
+	if v, ok := findVariable(st.arg); ok {
+		return show{v.name, columns(typeText, v.name), func(*Console) [][]cell { return [][]cell{{text(v.value)}} }}, true
 	}
 	for i := range shows {
-		sh := &shows[i]
-		switch {
-		case sh.name != name || st.isName:
-		case sh.rows == nil:
-			return wire.AppendError(dst, notBuilt("SHOW "+strings.ToUpper(name)))
-		default:
-			return appendTable(dst, "SHOW", sh.columns, sh.rows(s.console))
+		if strings.EqualFold(shows[i].name, st.arg) && !st.isName {
+			return shows[i], true
 		}
 	}
-	return wire.AppendError(dst, invalidCommand(st.text))
+	if strings.EqualFold(st.arg, "fds") && !st.isName {
+		return show{name: "fds"}, true
+	}
+	return show{}, false
 }
 
-// help lists what is built.
+// maxRows bounds what is shown.
+const maxRows = 100_000
+
+// show shows what a statement wants.
+func (s *session) show(st statement) result {
+	if isHelp(st) {
+		return done("SHOW", notice(help()))
+	}
+	sh, _ := findShow(st) // prepare has
+	if sh.rows == nil {
+		r := errorReport(codeNotSupported, "SHOW FDS isn't supported: no other process takes over open connections")
+		r.Hint = "SHOW SOCKETS shows them."
+		return failed(r)
+	}
+	r := done("SHOW")
+	if r.rows = sh.rows(s.console); len(r.rows) > maxRows {
+		r.rows = r.rows[:maxRows]
+		r.notices = append(r.notices, notice(fmt.Sprintf("only the first %d rows are shown", maxRows)))
+	}
+	return r
+}
+
+func noRows(*Console) [][]cell { return nil }
+
+// variableRows are what drivers ask for.
+func variableRows(*Console) [][]cell {
+	var rows [][]cell
+	for _, v := range variables {
+		rows = append(rows, []cell{text(v.name), text(v.value), text("")})
+	}
+	return rows
+}
+
+// help lists what there is.
 func help() string {
 	var b strings.Builder
-	b.WriteString("Console usage")
-	var names []string
+	b.WriteString("Console usage\n\tSHOW HELP")
 	for i := range shows {
-		if shows[i].rows != nil {
-			names = append(names, strings.ToUpper(shows[i].name))
-		}
+		b.WriteString("|" + strings.ToUpper(shows[i].name))
 	}
-	b.WriteString("\n\tSHOW HELP|" + strings.Join(names, "|"))
+	b.WriteString("\n\tSET key = value")
 	for i := range commands {
-		if c := &commands[i]; c.run != nil {
-			b.WriteString("\n\t" + strings.TrimRight(strings.ToUpper(c.name)+" "+c.usage, " "))
-		}
+		c := &commands[i]
+		b.WriteString("\n\t" + strings.TrimRight(strings.ToUpper(c.name)+" "+c.usage, " "))
 	}
 	return b.String()
 }
@@ -107,6 +139,7 @@ func (c *Console) configRows() [][]cell {
 
 func (c *Console) stateRows() [][]cell {
 	st := c.proxy.State()
+	paused, _ := c.proxy.Halted("")
 	answer := func(key string, v bool) []cell {
 		if v {
 			return []cell{text(key), text("yes")}
@@ -114,8 +147,8 @@ func (c *Console) stateRows() [][]cell {
 		return []cell{text(key), text("no")}
 	}
 	return [][]cell{
-		answer("active", !st.Stopping),
-		answer("paused", false),
+		answer("active", !st.Stopping && !paused),
+		answer("paused", paused),
 		answer("suspended", false),
 		answer("stopping", st.Stopping),
 		{text("poller"), text(st.Poller)},

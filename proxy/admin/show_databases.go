@@ -23,7 +23,8 @@ var databaseColumns = slices.Concat(
 type usage struct {
 	servers int
 	clients int64
-	paused  bool
+
+	paused, disabled bool // by itself, whatever all are
 }
 
 // databaseRows has a row for each database that is configured, for each that
@@ -35,7 +36,6 @@ func (c *Console) databaseRows() [][]cell {
 		u := used[v.Database]
 		u.servers += v.Pool.Open
 		u.clients += v.Clients
-		u.paused = u.paused || v.Pool.Paused
 		used[v.Database] = u
 	}
 	list := make([]*config.Database, 0, len(cfg.Databases))
@@ -52,7 +52,9 @@ func (c *Console) databaseRows() [][]cell {
 	slices.SortFunc(list, func(a, b *config.Database) int { return strings.Compare(a.Name, b.Name) })
 	rows := [][]cell{c.consoleDatabaseRow()}
 	for _, d := range list {
-		rows = append(rows, databaseRow(cfg, d, used[d.Name]))
+		u := used[d.Name]
+		u.paused, u.disabled = c.proxy.Halted(d.Name)
+		rows = append(rows, databaseRow(cfg, d, u))
 	}
 	return rows
 }
@@ -83,7 +85,7 @@ func databaseRow(cfg *config.Config, d *config.Database, u usage) []cell {
 		number(limits.MaxDBClientConnections),
 		number(u.clients),
 		flag(u.paused),
-		flag(false),
+		flag(u.disabled),
 	}
 }
 

@@ -52,19 +52,22 @@ func (c *Console) loadBalance(database string) string {
 
 func poolRow(v proxy.PoolView, loadBalance string) []cell {
 	wait := v.Pool.LongestWait
+	// Counts that were read one after the other may contradict each other.
+	active := max(v.Clients-int64(v.Pool.Waiting), 0)
+	lent := max(v.Pool.Leased-v.Tested-v.BeingCanceled, 0)
 	return []cell{
 		text(v.Database),
 		text(v.User),
-		number(max(v.Clients-int64(v.Pool.Waiting), 0)), // counted one after the other
+		number(active),
 		number(v.Pool.Waiting),
-		number(0), // cl_active_cancel_req: cancels don't queue here
-		number(0), // cl_waiting_cancel_req
-		number(v.Pool.Leased),
-		number(0), // sv_active_cancel
-		number(0), // sv_being_canceled: still leased here
-		number(v.Pool.Idle),
-		number(0), // sv_used: still idle here until it is checked
-		number(0), // sv_tested: leased while it is
+		number(v.Cancelers),
+		number(0), // cl_waiting_cancel_req: a cancel request needs no place in a pool
+		number(lent),
+		number(v.Cancels),
+		number(v.BeingCanceled),
+		number(v.Pool.Idle - v.Pool.Stale),
+		number(v.Pool.Stale),
+		number(v.Tested),
 		number(v.Pool.Dialing),
 		number(int64(wait / time.Second)),
 		number(int64(wait % time.Second / time.Microsecond)),

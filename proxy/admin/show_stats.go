@@ -3,6 +3,7 @@ package admin
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"carpool/proxy"
@@ -17,6 +18,25 @@ var statsColumns = slices.Concat(
 		avg_xact_time avg_query_time avg_wait_time
 		avg_client_parse_count avg_server_parse_count avg_bind_count avg_client_login_count`),
 )
+
+var statsTotalsColumns = slices.Concat(
+	columns(typeText, "database"),
+	columns(typeNumeric, `server_assignment_count xact_count query_count bytes_received bytes_sent
+		xact_time query_time wait_time client_parse_count server_parse_count bind_count client_login_count`),
+)
+
+var statsAveragesColumns = slices.Concat(
+	columns(typeText, "database"),
+	columns(typeNumeric, `server_assignment_count xact_count query_count bytes_received bytes_sent
+		xact_time query_time wait_time avg_client_parse_count avg_server_parse_count avg_bind_count avg_client_login_count`),
+)
+
+var totalsColumns = slices.Concat(columns(typeText, "name"), columns(typeNumeric, "value"))
+
+// totalsNames are what SHOW TOTALS calls the counts, in the order of
+// trafficCells.
+var totalsNames = strings.Fields(`server_assignment_count xact_count query_count client_bytes server_bytes
+	xact_time query_time wait_time ps_client_parse_count ps_server_parse_count ps_bind_count client_login_count`)
 
 // totals are what each database has done since the start.
 func (c *Console) totals() map[string]proxy.Traffic {
@@ -97,19 +117,87 @@ func ratio(n, of, scale int64) int64 {
 	return int64(float64(n) * float64(scale) / float64(of))
 }
 
-func (c *Console) statsRows() [][]cell {
+// stat is what a database has done.
+type stat struct {
+	database       string
+	total, average proxy.Traffic
+}
+
+// stats are what the databases have done, by name.
+func (c *Console) stats() []stat {
 	totals, now := c.totals(), time.Now()
 	c.mu.Lock()
 	s := c.samples // the maps in it are never changed
 	c.mu.Unlock()
-	var rows [][]cell
+	var list []stat
 	for _, database := range slices.Sorted(maps.Keys(totals)) {
-		row := []cell{text(database)}
-		row = append(row, trafficCells(totals[database])...)
-		row = append(row, trafficCells(s.average(database, totals[database], now))...)
-		rows = append(rows, row)
+		list = append(list, stat{database, totals[database], s.average(database, totals[database], now)})
+	}
+	return list
+}
+
+func (c *Console) statsRows() [][]cell {
+	var rows [][]cell
+	for _, s := range c.stats() {
+		row := append([]cell{text(s.database)}, trafficCells(s.total)...)
+		rows = append(rows, append(row, trafficCells(s.average)...))
 	}
 	return rows
+}
+
+// statsTotalsRows are the first half of SHOW STATS.
+func (c *Console) statsTotalsRows() [][]cell {
+	var rows [][]cell
+	for _, s := range c.stats() {
+		rows = append(rows, append([]cell{text(s.database)}, trafficCells(s.total)...))
+	}
+	return rows
+}
+
+// statsAveragesRows are the second half of SHOW STATS.
+func (c *Console) statsAveragesRows() [][]cell {
+	var rows [][]cell
+	for _, s := range c.stats() {
+		rows = append(rows, append([]cell{text(s.database)}, trafficCells(s.average)...))
+	}
+	return rows
+}
+
+// totalsRows are the sums over all databases, a row for each.
+func (c *Console) totalsRows() [][]cell {
+	var total proxy.Traffic
+	current := c.totals()
+	for _, t := range current {
+		total = plus(total, t, 1)
+	}
+	c.mu.Lock()
+	average := c.samples.sum().average("", total, time.Now())
+	c.mu.Unlock()
+	var rows [][]cell
+	for _, half := range []struct {
+		prefix string
+		cells  []cell
+	}{{"total_", trafficCells(total)}, {"avg_", trafficCells(average)}} {
+		for i, name := range totalsNames {
+			rows = append(rows, []cell{text(half.prefix + name), half.cells[i]})
+		}
+	}
+	return rows
+}
+
+// sum is the same for all databases together, under the name "".
+func (s *samples) sum() *samples {
+	all := func(m map[string]proxy.Traffic) map[string]proxy.Traffic {
+		if m == nil {
+			return nil
+		}
+		var t proxy.Traffic
+		for _, one := range m {
+			t = plus(t, one, 1)
+		}
+		return map[string]proxy.Traffic{"": t}
+	}
+	return &samples{from: all(s.from), to: all(s.to), fromTime: s.fromTime, toTime: s.toTime}
 }
 
 // trafficCells are the counts in the order of the columns, times in

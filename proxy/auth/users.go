@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"strings"
 )
 
@@ -84,6 +85,20 @@ func (u *Users) Len() int {
 		return 0
 	}
 	return len(u.secrets)
+}
+
+// Names yields the users' names, in no order.
+func (u *Users) Names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if u == nil {
+			return
+		}
+		for name := range u.secrets {
+			if !yield(name) {
+				return
+			}
+		}
+	}
 }
 
 // CheckMode complains about a user list that everybody can read, or that others
