@@ -289,12 +289,13 @@ func (s *session) noteParameter(srv *server, body []byte) {
 func (s *session) answered() {
 	now := s.w.Now()
 	c := s.route.count(s.w)
-	c.queries.Add(1)
-	c.queryTime.Add(int64(now - s.queryStart))
+	c.queries.note(now - s.queryStart)
+	if t := &s.exchange.tally; *t != (tally{}) {
+		t.moveTo(c)
+	}
 	status := s.exchange.status
 	if status == wire.TxIdle {
-		c.xacts.Add(1)
-		c.xactTime.Add(int64(now - s.xactStart))
+		c.xacts.note(now - s.xactStart)
 		s.xactStart = now
 	}
 	s.since, s.queryStart = now, now

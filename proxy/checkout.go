@@ -84,11 +84,6 @@ func (s *session) follow() bool {
 	return true
 }
 
-// waited accounts for the time in the queue.
-func (s *session) waited() {
-	s.route.count(s.w).waitTime.Add(int64(s.w.Now() - s.ticket.Since()))
-}
-
 // adopt takes over a server that was granted. One that lives on another loop is
 // that loop's alone until it has been moved here.
 func (s *session) adopt(lease pool.Lease[*server]) {
@@ -164,7 +159,7 @@ func (s *session) begin() {
 	s.queryStart, s.xactStart = now, now
 	s.told = false
 	s.unnamed.here = false
-	s.route.count(s.w).assignments.Add(1)
+	s.route.count(s.w).waits.note(now - s.ticket.Since())
 
 	if s.key == (cancelKey{}) {
 		s.welcomeFrom(srv)

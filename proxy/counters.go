@@ -8,12 +8,14 @@ import (
 // traffic counts what one route does on one worker. Only that worker's loop
 // writes; anyone reads. Times are in nanoseconds.
 type traffic struct {
-	assignments, xacts, queries       atomic.Int64
 	received, sent                    atomic.Int64 // bytes from clients, from servers
-	xactTime, queryTime, waitTime     atomic.Int64
 	clientParses, serverParses, binds atomic.Int64
+	hits, misses, evictions           atomic.Int64 // of prepared statements on servers
 	logins, replays, audits, pins     atomic.Int64
-	_                                 [64]byte // no two workers on one cache line
+	// Assignments of a server with the waits for them, transactions, queries, and
+	// logins that led to a welcome.
+	waits, xacts, queries, welcomes stopwatch
+	_                               [64]byte // no two workers on one cache line
 }
 
 // Traffic is what one pool has done since it was opened. Times are in
@@ -29,17 +31,39 @@ type Traffic struct {
 	// often one was asked what a client has left behind, and Pins how often a
 	// client has begun to keep its server.
 	Replays, Audits, Pins int64
+	// StatementHits is how often a client used a prepared statement that its
+	// server had, StatementMisses how often the server had to be given it first,
+	// and StatementEvictions how often another had to make room for it.
+	StatementHits, StatementMisses, StatementEvictions int64
+}
+
+// Latency is how long things took in one pool since it was opened.
+type Latency struct {
+	// Wait is between asking for a server and beginning to talk to it, for each
+	// time that a client got one; Query and Transaction are from their first byte
+	// to the end of the answer; Login is from accepting a connection to the
+	// welcome.
+	Wait, Query, Transaction, Login Histogram
+}
+
+func (l *Latency) add(c *traffic) {
+	c.waits.addTo(&l.Wait)
+	c.queries.addTo(&l.Query)
+	c.xacts.addTo(&l.Transaction)
+	c.welcomes.addTo(&l.Login)
 }
 
 func (t *Traffic) add(c *traffic) {
-	t.Assignments += c.assignments.Load()
-	t.Transactions += c.xacts.Load()
-	t.Queries += c.queries.Load()
+	sum := func(s *stopwatch, count, nanos *int64) {
+		n, took := s.total()
+		*count += n
+		*nanos += took
+	}
+	sum(&c.waits, &t.Assignments, &t.WaitTime)
+	sum(&c.xacts, &t.Transactions, &t.TransactionTime)
+	sum(&c.queries, &t.Queries, &t.QueryTime)
 	t.Received += c.received.Load()
 	t.Sent += c.sent.Load()
-	t.TransactionTime += c.xactTime.Load()
-	t.QueryTime += c.queryTime.Load()
-	t.WaitTime += c.waitTime.Load()
 	t.ClientParses += c.clientParses.Load()
 	t.ServerParses += c.serverParses.Load()
 	t.Binds += c.binds.Load()
@@ -47,6 +71,9 @@ func (t *Traffic) add(c *traffic) {
 	t.Replays += c.replays.Load()
 	t.Audits += c.audits.Load()
 	t.Pins += c.pins.Load()
+	t.StatementHits += c.hits.Load()
+	t.StatementMisses += c.misses.Load()
+	t.StatementEvictions += c.evictions.Load()
 }
 
 // processCounters count what belongs to no pool. Any goroutine writes.

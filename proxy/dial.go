@@ -85,16 +85,22 @@ func (r *route) dial(ctx context.Context, t *terms, v pool.Variant) (*server, er
 	}
 	up, err := upstream.Dial(ctx, t.dest.target, extra)
 	if err != nil {
+		failure := upstream.FailureOf(err)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("server_connect_timeout: %w", err)
 		}
 		// One that was called off is nobody's trouble.
 		if ctx.Err() != context.Canceled && r.proxy.ctx.Err() == nil && !r.proxy.stopping.Load() {
+			r.dialFailures[failure].Add(1)
 			r.proxy.log.Warn("server connection couldn't be opened", "database", r.database, "user", t.user, "error", err)
 		}
 		return nil, err
 	}
-	return r.enlist(up, t, v, private)
+	srv, err := r.enlist(up, t, v, private)
+	if err != nil && !errors.Is(err, pool.ErrClosed) {
+		r.dialFailures[upstream.FailureOther].Add(1)
+	}
+	return srv, err
 }
 
 // enlist makes a server of a fresh connection and gives it to a loop.

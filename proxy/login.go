@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"carpool/config"
 	"carpool/pool"
@@ -21,7 +22,8 @@ type login struct {
 	identity startup.Identity
 	console  bool // it is for the console
 	// stop ends a TLS handshake that is under way on a goroutine; nil if none.
-	stop context.CancelFunc
+	stop  context.CancelFunc
+	began time.Duration
 }
 
 // end gives up a login that isn't through.

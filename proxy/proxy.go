@@ -73,6 +73,7 @@ type Proxy struct {
 	// Guarded by routesMu.
 	routesMu  sync.Mutex
 	routes    map[routeKey]*route
+	opened    uint64   // routes so far
 	ended     []*route // in no map any more, but with clients or servers left
 	databases map[string]*tenant
 	users     map[string]*tenant
@@ -284,7 +285,7 @@ func (a accepted) Run(*reactor.Loop) {
 			p.log.Debug("setting options of a client's socket", "error", err)
 		}
 	}
-	s.login = &login{settings: n, machine: startup.New(n.startup, via)}
+	s.login = &login{settings: n, machine: startup.New(n.startup, via), began: w.Now()}
 	if err := w.Attach(&s.client, a.fd, s); err != nil {
 		p.log.Warn("a new connection can't be served", "error", err)
 		_ = unix.Close(a.fd)

@@ -304,10 +304,8 @@ func (s *session) Run(*reactor.Loop) {
 	case errors.Is(err, pool.ErrRemoved) && s.route.superseded.Load():
 		s.acquireAgain()
 	case err != nil:
-		s.waited()
 		s.reject(noServer(err))
 	default:
-		s.waited()
 		s.adopt(lease)
 	}
 }

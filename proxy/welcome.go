@@ -137,5 +137,6 @@ func (s *session) sendWelcome(statuses []byte) {
 		id := &s.login.identity
 		s.log().Info("login", slog.String("requested", id.Database), slog.Bool("tls", id.Secure))
 	}
+	s.route.count(s.w).welcomes.note(s.w.Now() - s.login.began)
 	s.login = nil
 }

@@ -109,6 +109,11 @@ func TestScrapeOfARealProxy(t *testing.T) {
 		`carpool_pool_clients{database="app",state="active",user="app"} 1`,
 		`carpool_connections_accepted_total 1`,
 		`carpool_clients 1`,
+		`carpool_pool_query_seconds_count{database="app",user="app"} 5`,
+		`carpool_pool_transaction_seconds_bucket{database="app",user="app",le="+Inf"} 5`,
+		`carpool_pool_login_seconds_count{database="app",user="app"} 1`,
+		`# TYPE carpool_pool_wait_seconds histogram`,
+		`carpool_pool_dial_failures_total{database="app",reason="timeout",user="app"} 0`,
 		`# TYPE carpool_pool_queries_total counter`,
 		`# TYPE go_goroutines gauge`,
 	} {
