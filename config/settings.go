@@ -154,7 +154,7 @@ var logKeys = []key[Config]{
 		"Whether each end of a connection is logged, with its reason."),
 	row("log_pooler_errors", "", "1", acts, yesNo(func(c *Config) *bool { return &c.LogPoolerErrors }),
 		"Whether errors that carpool itself sends to clients are logged."),
-	row("log_stats", "", "1", 0, yesNo(func(c *Config) *bool { return &c.LogStats }),
+	row("log_stats", "", "1", acts, yesNo(func(c *Config) *bool { return &c.LogStats }),
 		"Whether totals are logged each `stats_period`."),
 	row("verbose", "", "0", acts, number(func(c *Config) *int { return &c.Verbose }, 0, 3),
 		"How much more is logged than usual, up to 3."),

@@ -293,8 +293,14 @@ func (s *session) answered() {
 	if t := &s.exchange.tally; *t != (tally{}) {
 		t.moveTo(c)
 	}
+	if s.slow != nil {
+		s.slow.answered(now - s.queryStart)
+	}
 	status := s.exchange.status
 	if status == wire.TxIdle {
+		if s.slow != nil {
+			s.transactionOver(now - s.xactStart)
+		}
 		c.xacts.note(now - s.xactStart)
 		s.xactStart = now
 	}

@@ -159,7 +159,12 @@ func (s *session) begin() {
 	s.queryStart, s.xactStart = now, now
 	s.told = false
 	s.unnamed.here = false
-	s.route.count(s.w).waits.note(now - s.ticket.Since())
+	wait := now - s.ticket.Since()
+	s.route.count(s.w).waits.note(wait)
+	s.watchSlow(s.proxy.Config().LogSlow)
+	if s.slow != nil {
+		s.waitOver(wait)
+	}
 
 	if s.key == (cancelKey{}) {
 		s.welcomeFrom(srv)

@@ -121,7 +121,7 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		_ = up.Close()
 		return nil, fmt.Errorf("%s reports parameters beyond all limits", up.Host)
 	}
-	srv := &server{proxy: p, route: r, up: up, params: base, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy()}
+	srv := &server{proxy: p, route: r, up: up, params: base, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy(), opened: p.now()}
 	if srv.purpose == purposeTranslating {
 		srv.cache = prepared.NewCache(t.cacheSize)
 	}
@@ -129,7 +129,11 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		srv.welcome = t.dest.refreshWelcome(up.Params, base)
 	}
 	if p.Config().LogConnections {
-		p.log.Info("new connection to server", "server", up.Host.String(), "database", r.database, "user", t.user, "pid", up.PID)
+		from := "unix"
+		if up.Local.IsValid() {
+			from = up.Local.String()
+		}
+		p.log.Info("new connection to server (from "+from+")", "server", up.Host.String(), "database", r.database, "user", t.user, "pid", up.PID)
 	}
 	if !srv.w.Post(arrival{srv}) {
 		_ = up.Close()
@@ -138,10 +142,27 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 	return srv, nil
 }
 
+// closingWords is why a server is closed, in PgBouncer's words where it has any.
+func closingWords(why pool.Reason) string {
+	switch why {
+	case pool.ReasonIdleTimeout:
+		return "server idle timeout"
+	case pool.ReasonLifetime:
+		return "server lifetime over"
+	case pool.ReasonRetired:
+		return "obsolete connection"
+	case pool.ReasonUnclean:
+		return "unclean server"
+	case pool.ReasonBroken:
+		return "server conn crashed?"
+	}
+	return why.String()
+}
+
 // closeServer is what the pool calls to end a server.
 func (r *route) closeServer(srv *server, why pool.Reason) {
 	if r.proxy.Config().LogDisconnections {
-		r.proxy.log.Info("closing server connection: "+why.String(), "server", srv.address(), "database", r.database)
+		r.proxy.log.Info("closing because: "+closingWords(why)+age(r.proxy.now()-srv.opened), "server", srv.address(), "database", r.database)
 	}
 	srv.w.Post(closing{srv})
 }

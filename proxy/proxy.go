@@ -154,6 +154,7 @@ func (p *Proxy) Run() error {
 	}
 	janitor.Go(func() { p.pools.Run(p.ctx) })
 	janitor.Go(p.sweep)
+	janitor.Go(p.reportStats)
 	p.openRoutes()
 	for _, s := range p.sockets {
 		if !p.workers[0].Post(reactor.TaskFunc(func() { p.listen(s) })) {
@@ -274,7 +275,7 @@ type accepted struct {
 // Run implements reactor.Task.
 func (a accepted) Run(*reactor.Loop) {
 	p, w := a.proxy, a.worker
-	s := &session{proxy: p, w: w, peer: a.peer}
+	s := &session{proxy: p, w: w, peer: a.peer, accepted: w.Now()}
 	s.timer.Owner = s
 	n := p.current.Load()
 	via := startup.TCP
@@ -285,7 +286,7 @@ func (a accepted) Run(*reactor.Loop) {
 			p.log.Debug("setting options of a client's socket", "error", err)
 		}
 	}
-	s.login = &login{settings: n, machine: startup.New(n.startup, via), began: w.Now()}
+	s.login = &login{settings: n, machine: startup.New(n.startup, via)}
 	if err := w.Attach(&s.client, a.fd, s); err != nil {
 		p.log.Warn("a new connection can't be served", "error", err)
 		_ = unix.Close(a.fd)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"carpool/pool"
 	"carpool/proxy/prepared"
@@ -25,6 +26,7 @@ type server struct {
 	w     *worker
 	conn  reactor.Conn
 
+	opened   time.Duration       // when it was logged in; immutable
 	lease    pool.Lease[*server] // while it is lent
 	session  *session            // whose conversation it is in, if any
 	params   *state.Params       // what is set on it
