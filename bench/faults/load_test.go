@@ -258,3 +258,10 @@ func code(err error) string {
 	}
 	return "none"
 }
+
+// worst is the slowest of the acknowledged transactions.
+func (l *load) worst() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Max(l.slow)
+}
