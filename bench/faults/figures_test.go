@@ -29,6 +29,7 @@ var faults = []fault{
 	{"client stopped in a transaction", "its server is free after idle_transaction_timeout"},
 	{"file descriptors exhausted", "clients that are there go on; carpool doesn't spin, and recovers by itself"},
 	{"certificate rotated", "new connections see the new one, old ones live; a broken one changes nothing"},
+	{"everything at once", "nothing acknowledged is lost, nothing is there twice, no answer is another's"},
 	{"carpool killed (SIGKILL), under load", "nothing acknowledged is lost; no session or transaction stays behind"},
 }
 

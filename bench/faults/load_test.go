@@ -211,12 +211,10 @@ func (l *load) end(s *pgserver.Server) {
 func (l *load) failed() (n int, how string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var words []string
-	for _, c := range slices.Sorted(maps.Keys(l.codes)) {
-		n += l.codes[c]
-		words = append(words, fmt.Sprintf("%s %d times", c, l.codes[c]))
+	for _, times := range l.codes {
+		n += times
 	}
-	return n, strings.Join(words, ", ")
+	return n, counts(l.codes)
 }
 
 // onlyFailed checks that nothing but these SQLSTATEs was heard, in transactions and at logins.

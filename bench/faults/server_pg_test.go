@@ -3,8 +3,10 @@ package faults
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,8 +53,8 @@ func TestBackendKilled(t *testing.T) {
 
 func counts(m map[string]int) string {
 	var words []string
-	for c, n := range m {
-		words = append(words, fmt.Sprintf("%s %d times", c, n))
+	for _, c := range slices.Sorted(maps.Keys(m)) {
+		words = append(words, fmt.Sprintf("%s %d times", c, m[c]))
 	}
 	return strings.Join(words, ", ")
 }
