@@ -289,7 +289,8 @@ func (s *session) noteParameter(srv *server, body []byte) {
 func (s *session) answered() {
 	now := s.w.Now()
 	c := s.route.count(s.w)
-	c.queries.note(now - s.queryStart)
+	clocks := c.clocks()
+	clocks.queries.note(now - s.queryStart)
 	if t := &s.exchange.tally; *t != (tally{}) {
 		t.moveTo(c)
 	}
@@ -301,7 +302,7 @@ func (s *session) answered() {
 		if s.slow != nil {
 			s.transactionOver(now - s.xactStart)
 		}
-		c.xacts.note(now - s.xactStart)
+		clocks.xacts.note(now - s.xactStart)
 		s.xactStart = now
 	}
 	s.since, s.queryStart = now, now

@@ -160,7 +160,7 @@ func (s *session) begin() {
 	s.told = false
 	s.unnamed.here = false
 	wait := now - s.ticket.Since()
-	s.route.count(s.w).waits.note(wait)
+	s.route.count(s.w).clocks().waits.note(wait)
 	s.watchSlow(s.proxy.Config().LogSlow)
 	if s.slow != nil {
 		s.waitOver(wait)

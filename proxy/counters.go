@@ -12,10 +12,25 @@ type traffic struct {
 	clientParses, serverParses, binds atomic.Int64
 	hits, misses, evictions           atomic.Int64 // of prepared statements on servers
 	logins, replays, audits, pins     atomic.Int64
-	// Assignments of a server with the waits for them, transactions, queries, and
-	// logins that led to a welcome.
-	waits, xacts, queries, welcomes stopwatch
-	_                               [64]byte // no two workers on one cache line
+	times                             atomic.Pointer[stopwatches]
+	_                                 [64]byte // no two workers on one cache line
+}
+
+// stopwatches are how long things take on one route on one worker: assignments
+// of a server with the waits for them, transactions, queries, and logins that
+// led to a welcome.
+type stopwatches struct{ waits, xacts, queries, welcomes stopwatch }
+
+// clocks are the route's stopwatches on this worker, made when they are first
+// needed: there may be many thousand routes that nobody takes. Only the
+// worker's loop calls it.
+func (c *traffic) clocks() *stopwatches {
+	if t := c.times.Load(); t != nil {
+		return t
+	}
+	t := &stopwatches{}
+	c.times.Store(t)
+	return t
 }
 
 // Traffic is what one pool has done since it was opened. Times are in
@@ -47,21 +62,27 @@ type Latency struct {
 }
 
 func (l *Latency) add(c *traffic) {
-	c.waits.addTo(&l.Wait)
-	c.queries.addTo(&l.Query)
-	c.xacts.addTo(&l.Transaction)
-	c.welcomes.addTo(&l.Login)
+	t := c.times.Load()
+	if t == nil {
+		return
+	}
+	t.waits.addTo(&l.Wait)
+	t.queries.addTo(&l.Query)
+	t.xacts.addTo(&l.Transaction)
+	t.welcomes.addTo(&l.Login)
 }
 
 func (t *Traffic) add(c *traffic) {
-	sum := func(s *stopwatch, count, nanos *int64) {
-		n, took := s.total()
-		*count += n
-		*nanos += took
+	if w := c.times.Load(); w != nil {
+		sum := func(s *stopwatch, count, nanos *int64) {
+			n, took := s.total()
+			*count += n
+			*nanos += took
+		}
+		sum(&w.waits, &t.Assignments, &t.WaitTime)
+		sum(&w.xacts, &t.Transactions, &t.TransactionTime)
+		sum(&w.queries, &t.Queries, &t.QueryTime)
 	}
-	sum(&c.waits, &t.Assignments, &t.WaitTime)
-	sum(&c.xacts, &t.Transactions, &t.TransactionTime)
-	sum(&c.queries, &t.Queries, &t.QueryTime)
 	t.Received += c.received.Load()
 	t.Sent += c.sent.Load()
 	t.ClientParses += c.clientParses.Load()

@@ -132,6 +132,6 @@ func (s *session) welcomeFrom(srv *server) {
 // sendWelcome sends everything up to the first ReadyForQuery.
 func (s *session) sendWelcome(statuses []byte) {
 	s.client.Send(startup.AppendWelcome(s.w.toClient[:0], statuses, s.key.pid, s.key.bytes()))
-	s.route.count(s.w).welcomes.note(s.w.Now() - s.accepted)
+	s.route.count(s.w).clocks().welcomes.note(s.w.Now() - s.accepted)
 	s.login = nil
 }
