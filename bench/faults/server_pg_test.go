@@ -140,7 +140,7 @@ func TestMaxConnections(t *testing.T) {
 // archive is a slow one.
 func TestStartingUp(t *testing.T) {
 	o := serverOptions(50)
-	o.Settings["hot_standby"], o.Settings["restore_command"] = "off", fmt.Sprintf("sleep %d; false", either(1, 3))
+	o.Settings["hot_standby"], o.Settings["restore_command"] = "off", fmt.Sprintf("sleep %d; false", either(1, 2))
 	s := pgtest.Start(t, o)
 	p := startCarpool(t, s.Address(), "default_pool_size = 4")
 	l := startLoad(t, s, p.url(), 8)
@@ -162,6 +162,9 @@ func TestStartingUp(t *testing.T) {
 	up := time.Now()
 	l.more(1)
 	after := time.Since(up)
+	if after > 5*time.Second {
+		t.Errorf("nobody was served until %s after the server was ready", after)
+	}
 	l.more(50)
 	starting := p.metric("carpool_pool_dial_failures_total", `reason="server starting"`)
 	if starting == 0 {
