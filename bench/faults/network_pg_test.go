@@ -184,7 +184,7 @@ func TestBlackHole(t *testing.T) {
 	back := time.Since(spoke)
 	l.more(50)
 	l.end(postgres)
-	l.onlyFailed("57014", "53300", "08006", "08001", "none")
+	l.onlyFailed("57014", "53300", "08006")
 	failed, how := l.failed()
 	// In the queue first, and then with a server that doesn't answer.
 	if heard > 3*limit {

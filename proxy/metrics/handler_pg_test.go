@@ -129,6 +129,19 @@ func TestScrapeOfARealProxy(t *testing.T) {
 	}
 }
 
+// A scraper that knows native histograms gets them.
+func TestBinaryFormat(t *testing.T) {
+	p, _ := startProxy(t)
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	const binary = "application/vnd.google.protobuf"
+	r.Header.Set("Accept", binary+";proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	w := httptest.NewRecorder()
+	NewHandler(p, "carpool 1.2").ServeHTTP(w, r)
+	if got := w.Header().Get("Content-Type"); w.Code != 200 || !strings.HasPrefix(got, binary) {
+		t.Errorf("%d, %s", w.Code, got)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	p, ended := startProxy(t)
 	h := NewHandler(p, "carpool 1.2")
