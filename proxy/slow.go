@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"time"
+	"unicode/utf8"
 
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
@@ -25,13 +26,25 @@ type slowWatch struct {
 
 // excerpt is what a statement begins with.
 type excerpt struct {
-	text [slowText]byte
-	size int
+	text    [slowText]byte
+	size    int
+	dialect state.Dialect // how the text was read when it came
 }
 
-func (e *excerpt) set(text []byte) { e.size = copy(e.text[:], text) }
+func (e *excerpt) set(text []byte, d state.Dialect) { e.size, e.dialect = copy(e.text[:], text), d }
 
-func (e *excerpt) setString(text string) { e.size = copy(e.text[:], text) }
+// setPrepared is set for a text that came long ago. How it was read then isn't
+// known any more: a text that can be read in several ways isn't shown, or a
+// part of a literal might be.
+func (e *excerpt) setPrepared(text string) {
+	e.size, e.dialect = copy(e.text[:], text), state.Dialect{}
+	for _, c := range e.text[:e.size] {
+		if c == '\\' || c >= utf8.RuneSelf {
+			e.size = 0
+			return
+		}
+	}
+}
 
 // watchSlow begins to remember, or ceases to. It is called with each server
 // that the session gets.
@@ -55,11 +68,11 @@ func (w *slowWatch) sees(s *session, h wire.Header, rest []byte) {
 	switch h.Type {
 	case wire.Query:
 		text, _, _ := bytes.Cut(body, []byte{0})
-		w.last.set(text)
+		w.last.set(text, s.dialect())
 	case wire.Parse:
 		if _, text, ok := bytes.Cut(body, []byte{0}); ok {
 			text, _, _ = bytes.Cut(text, []byte{0})
-			w.last.set(text)
+			w.last.set(text, s.dialect())
 		}
 	case wire.Bind:
 		_, name, _, ok := wire.ParseBindNames(body)
@@ -68,7 +81,7 @@ func (w *slowWatch) sees(s *session, h wire.Header, rest []byte) {
 		}
 		if n, known := s.names.names.Lookup(name); known {
 			text, _ := n.Statement.SQL()
-			w.last.setString(text)
+			w.last.setPrepared(text)
 		}
 	}
 }
@@ -87,16 +100,13 @@ func (s *session) transactionOver(took time.Duration) {
 	if limit := s.proxy.Config().LogSlow; limit > 0 && took >= limit {
 		s.log().Warn("slow transaction (log_slow)", slog.Duration("took", took.Round(time.Microsecond)),
 			slog.Int("queries", w.queries), slog.Duration("longest", w.took.Round(time.Microsecond)),
-			slog.String("statement", w.longest.words(s.dialect())), s.application())
+			slog.String("statement", w.longest.words()), s.application())
 	}
 	w.forget()
 }
 
-// words are the first of the statement, without literals. Of a text that was
-// cut off the last word may be part of a literal, or what a comment says.
-func (e *excerpt) words(d state.Dialect) string {
-	return state.Excerpt(e.text[:e.size], 0, e.size, d)
-}
+// words are the first of the statement, without literals.
+func (e *excerpt) words() string { return state.Excerpt(e.text[:e.size], 0, e.size, e.dialect) }
 
 // waitOver logs a wait that was slow.
 func (s *session) waitOver(took time.Duration) {
