@@ -101,11 +101,19 @@ func (s *session) turnedAway(ev startup.Event) {
 		if ev.Cause != nil {
 			attrs = append(attrs, slog.String("cause", ev.Cause.Error()))
 		}
-		s.log().Warn("login refused: "+ev.Report.Message, attrs...)
+		s.log().Warn("pooler error: "+ev.Report.Message, attrs...)
 	}
 	s.proxy.counters.refused(ev.Report.Code)
+	s.disconnected(ev.Report.Message)
 	s.client.Finish()
 	s.leave(abandoned)
+}
+
+func yesNo(v bool) string {
+	if v {
+		return "yes"
+	}
+	return "no"
 }
 
 // refuse turns the client away in the course of its login.
@@ -126,6 +134,10 @@ func (s *session) loginTimedOut() {
 func (s *session) identified() {
 	p, id := s.proxy, &s.login.identity
 	s.login.console = config.IsConsole(id.Database)
+	if p.Config().LogConnections {
+		s.log().Info(fmt.Sprintf("login attempt: db=%s user=%s tls=%s replication=%s",
+			id.Database, id.User, yesNo(id.Secure), yesNo(id.Replication != startup.NoReplication)))
+	}
 	if p.refusing.Load() && !s.login.console {
 		s.refuse(notAccepting())
 		return

@@ -99,6 +99,7 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	own := string(significant(name))
 	n := s.names.Set(own, statement)
 	if s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) {
+		x.tally.hits++
 		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, as: n, name: own})
 		return dst, drop
 	}
@@ -114,8 +115,11 @@ func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatmen
 	if cache.Has(statement) {
 		statement.Retain()
 	} else {
-		closed = cache.Add(statement)
+		if closed = cache.Add(statement); closed != nil {
+			x.tally.evictions++
+		}
 	}
+	x.tally.misses++
 	if closed != nil {
 		dst = closed.AppendClose(dst)
 		x.push(pending{kind: kindClose, treatment: swallow, statement: closed})
