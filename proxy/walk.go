@@ -81,6 +81,10 @@ func (p *Proxy) walkAll(walkOn func(*worker) walk) {
 		}
 	}
 	for range under {
-		<-finished // a loop does what it has accepted, even if it ends
+		select {
+		case <-finished: // what a loop has accepted it does, even if it is told to end
+		case <-p.ctx.Done(): // but not if it has failed
+			return
+		}
 	}
 }
