@@ -13,7 +13,7 @@ APP      ?= flask-books
 DIST      ?= build/dist
 PLATFORMS ?= linux/amd64 linux/arm64
 
-.PHONY: demo example test build dist cross fuzz bench compare fmt lint clean
+.PHONY: demo example test build dist cross fuzz faults bench compare fmt lint clean
 
 # 200 clients share 10 server connections. ARGS=--keep leaves it up until Ctrl-C.
 demo:
@@ -55,6 +55,12 @@ cross:
 # Every fuzz target for FUZZTIME each.
 fuzz:
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz.sh
+
+# Breaks server, network, clients and carpool at length, some minutes, and writes what it measured into docs/reliability.md.
+# `make test` does the same more shortly.
+faults:
+	@.ci/need.sh postgres cc
+	CGO_ENABLED=1 go test -race -count=1 -timeout 30m -v ./bench/faults -args -full -update
 
 # What pooling is worth: the standard set of `carpool bench`, with its tables and pictures in docs/benchmarks.md.
 bench:

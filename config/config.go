@@ -79,16 +79,18 @@ type Config struct {
 	StatsUsers      []string      // stats_users
 
 	// Logging.
-	LogConnections     bool      // log_connections
-	LogDisconnections  bool      // log_disconnections
-	LogPoolerErrors    bool      // log_pooler_errors
-	LogStats           bool      // log_stats
-	Verbose            int       // verbose
-	LoginNotifyMessage string    // login_notify_message
-	LogFormat          LogFormat // log_format
-	LogLevel           LogLevel  // log_level
-	LogTo              LogTo     // log_to
-	MetricsListen      string    // metrics_listen; "" is no metrics
+	LogConnections     bool          // log_connections
+	LogDisconnections  bool          // log_disconnections
+	LogPoolerErrors    bool          // log_pooler_errors
+	LogStats           bool          // log_stats
+	Verbose            int           // verbose
+	LoginNotifyMessage string        // login_notify_message
+	LogFormat          LogFormat     // log_format
+	LogLevel           LogLevel      // log_level
+	LogTo              LogTo         // log_to
+	MetricsListen      string        // metrics_listen; "" is no metrics
+	MetricsPprof       bool          // metrics_pprof
+	LogSlow            time.Duration // log_slow; 0 is never
 
 	// Timeouts and health.
 	ServerResetQuery       string        // server_reset_query; "" is none

@@ -156,7 +156,7 @@ var logKeys = []key[Config]{
 		"Whether each end of a connection is logged, with its reason."),
 	row("log_pooler_errors", "", "1", acts, yesNo(func(c *Config) *bool { return &c.LogPoolerErrors }),
 		"Whether errors that carpool itself sends to clients are logged."),
-	row("log_stats", "", "1", 0, yesNo(func(c *Config) *bool { return &c.LogStats }),
+	row("log_stats", "", "1", acts, yesNo(func(c *Config) *bool { return &c.LogStats }),
 		"Whether totals are logged each `stats_period`."),
 	row("verbose", "", "0", acts, number(func(c *Config) *int { return &c.Verbose }, 0, 3),
 		"How much more is logged than usual, up to 3."),
@@ -170,4 +170,8 @@ var logKeys = []key[Config]{
 		"Notice sent to each client after its login."),
 	row("metrics_listen", "", "", acts|restart|own, text(func(c *Config) *string { return &c.MetricsListen }),
 		"Address and port of the HTTP server for /metrics, such as `127.0.0.1:9127`; empty is none."),
+	row("log_slow", "ms", "0", acts|own, milliseconds(func(c *Config) *time.Duration { return &c.LogSlow }),
+		"Time after which a wait for a server and a transaction are slow, and logged when they end; 0 is never."),
+	row("metrics_pprof", "", "0", acts|own, yesNo(func(c *Config) *bool { return &c.MetricsPprof }),
+		"Whether Go's profiles are there as well, under /debug/pprof/."),
 }

@@ -20,7 +20,7 @@ var timeoutKeys = []key[Config]{
 	row("server_connect_timeout", "s", "15", acts, seconds(func(c *Config) *time.Duration { return &c.ServerConnectTimeout }),
 		"Time for connecting and logging in to a server; 0 is no limit."),
 	row("server_login_retry", "s", "15", acts, seconds(func(c *Config) *time.Duration { return &c.ServerLoginRetry }),
-		"Longest pause before a host is tried again after an attempt went wrong."),
+		"Longest pause before a host is tried again after an attempt went wrong; one that says it is starting up is asked within half a second."),
 	row("client_login_timeout", "s", "60", acts, seconds(func(c *Config) *time.Duration { return &c.ClientLoginTimeout }),
 		"Time for a client's login; 0 is no limit."),
 	row("query_timeout", "s", "0", acts, seconds(func(c *Config) *time.Duration { return &c.QueryTimeout }),

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -8,6 +9,10 @@ import (
 // firstBackoff is the pause after a host's first failed dial; it doubles with
 // every further one, up to Settings.LoginRetry.
 const firstBackoff = 100 * time.Millisecond
+
+// soonBackoff is the longest pause after a host has said that it will be
+// available soon.
+const soonBackoff = 500 * time.Millisecond
 
 // outageGap, times Settings.LoginRetry: a failure after this long without an
 // attempt is the beginning of a new outage, not the continuation of an old one.
@@ -73,6 +78,10 @@ func (h *host[S]) failed(began, now, retry time.Duration, err error, rng *rand.R
 		pause = min(firstBackoff<<h.failures, retry)
 	}
 	pause = min(pause+time.Duration(rng.Float64()/4*float64(pause)), retry)
+	var soon interface{ Soon() bool }
+	if errors.As(err, &soon) && soon.Soon() {
+		pause = min(pause, soonBackoff)
+	}
 	h.failures++
 	h.lastFailure = now
 	h.nextTry = now + pause

@@ -16,7 +16,7 @@ import (
 //	ask a@p/1 home=2 -> wait, dial p/1   client a wants variant 1 of pool p
 //	again a@p -> a=1                the same, keeping its place
 //	dialed p -> a=1                 the oldest dial of p succeeded with value 1
-//	failed p refused -> a!refused   or failed; "fatal..." is fatal
+//	failed p refused -> a!refused   or failed; "fatal..." is fatal, "soon..." is Soon
 //	give a -> b=1                   a ends its lease, well
 //	drop a -> close 1 broken        or not well
 //	leave a -> gone                 a waits no longer
@@ -41,6 +41,8 @@ type scriptErr string
 
 func (e scriptErr) Error() string { return string(e) }
 func (e scriptErr) Fatal() bool   { return strings.HasPrefix(string(e), "fatal") }
+
+func (e scriptErr) Soon() bool    { return strings.HasPrefix(string(e), "soon") }
 
 func runScript(t *testing.T, text string) {
 	t.Helper()

@@ -51,7 +51,8 @@ type Settings[S comparable] struct {
 	// Dial opens a value of variant v, ready for use. It runs on a goroutine of
 	// its own and must return soon after ctx is done. An error with a method
 	// Fatal() bool that returns true ends the wait of every waiter of the
-	// variant; any other is retried.
+	// variant; any other is retried. One with a method Soon() bool that returns
+	// true is retried at short intervals, however long it has gone on.
 	Dial func(ctx context.Context, v Variant) (S, error)
 
 	// Close ends a value. It is called exactly once for each value Dial

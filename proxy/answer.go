@@ -316,12 +316,20 @@ func (s *session) noteParameter(srv *server, body []byte) {
 func (s *session) answered() {
 	now := s.w.Now()
 	c := s.route.count(s.w)
-	c.queries.Add(1)
-	c.queryTime.Add(int64(now - s.queryStart))
+	clocks := c.clocks()
+	clocks.queries.note(now - s.queryStart)
+	if t := &s.exchange.tally; *t != (tally{}) {
+		t.moveTo(c)
+	}
+	if s.slow != nil {
+		s.slow.answered(now - s.queryStart)
+	}
 	status := s.exchange.status
 	if status == wire.TxIdle {
-		c.xacts.Add(1)
-		c.xactTime.Add(int64(now - s.xactStart))
+		if s.slow != nil {
+			s.transactionOver(now - s.xactStart)
+		}
+		clocks.xacts.note(now - s.xactStart)
 		s.xactStart = now
 	}
 	s.since, s.queryStart = now, now

@@ -83,11 +83,6 @@ func (s *session) follow() bool {
 	return true
 }
 
-// waited accounts for the time in the queue.
-func (s *session) waited() {
-	s.route.count(s.w).waitTime.Add(int64(s.w.Now() - s.ticket.Since()))
-}
-
 // adopt takes over a server that was granted. One that lives on another loop is
 // that loop's alone until it has been moved here.
 func (s *session) adopt(lease pool.Lease[*server]) {
@@ -167,7 +162,12 @@ func (s *session) begin() {
 	s.queryStart, s.xactStart = now, now
 	s.told = false
 	s.unnamed.here, s.ownNumbers, s.begun = false, false, false
-	s.route.count(s.w).assignments.Add(1)
+	wait := now - s.ticket.Since()
+	s.route.count(s.w).clocks().waits.note(wait)
+	s.watchSlow(s.proxy.Config().LogSlow)
+	if s.slow != nil {
+		s.waitOver(wait)
+	}
 
 	if s.key == (cancelKey{}) {
 		s.welcomeFrom(srv)

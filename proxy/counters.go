@@ -8,12 +8,29 @@ import (
 // traffic counts what one route does on one worker. Only that worker's loop
 // writes; anyone reads. Times are in nanoseconds.
 type traffic struct {
-	assignments, xacts, queries       atomic.Int64
 	received, sent                    atomic.Int64 // bytes from clients, from servers
-	xactTime, queryTime, waitTime     atomic.Int64
 	clientParses, serverParses, binds atomic.Int64
+	hits, misses, evictions           atomic.Int64 // of prepared statements on servers
 	logins, replays, audits, pins     atomic.Int64
+	times                             atomic.Pointer[stopwatches]
 	_                                 [64]byte // no two workers on one cache line
+}
+
+// stopwatches are how long things take on one route on one worker: assignments
+// of a server with the waits for them, transactions, queries, and logins that
+// led to a welcome.
+type stopwatches struct{ waits, xacts, queries, welcomes stopwatch }
+
+// clocks are the route's stopwatches on this worker, made when they are first
+// needed: there may be many thousand routes that nobody takes. Only the
+// worker's loop calls it.
+func (c *traffic) clocks() *stopwatches {
+	if t := c.times.Load(); t != nil {
+		return t
+	}
+	t := &stopwatches{}
+	c.times.Store(t)
+	return t
 }
 
 // Traffic is what one pool has done since it was opened. Times are in
@@ -29,17 +46,45 @@ type Traffic struct {
 	// often one was asked what a client has left behind, and Pins how often a
 	// client has begun to keep its server.
 	Replays, Audits, Pins int64
+	// StatementHits is how often a client used a prepared statement that its
+	// server had, StatementMisses how often the server had to be given it first,
+	// and StatementEvictions how often another had to make room for it.
+	StatementHits, StatementMisses, StatementEvictions int64
+}
+
+// Latency is how long things took in one pool since it was opened.
+type Latency struct {
+	// Wait is between asking for a server and beginning to talk to it, for each
+	// time that a client got one; Query and Transaction are from their first byte
+	// to the end of the answer; Login is from accepting a connection to the
+	// welcome.
+	Wait, Query, Transaction, Login Histogram
+}
+
+func (l *Latency) add(c *traffic) {
+	t := c.times.Load()
+	if t == nil {
+		return
+	}
+	t.waits.addTo(&l.Wait)
+	t.queries.addTo(&l.Query)
+	t.xacts.addTo(&l.Transaction)
+	t.welcomes.addTo(&l.Login)
 }
 
 func (t *Traffic) add(c *traffic) {
-	t.Assignments += c.assignments.Load()
-	t.Transactions += c.xacts.Load()
-	t.Queries += c.queries.Load()
+	if w := c.times.Load(); w != nil {
+		sum := func(s *stopwatch, count, nanos *int64) {
+			n, took := s.total()
+			*count += n
+			*nanos += took
+		}
+		sum(&w.waits, &t.Assignments, &t.WaitTime)
+		sum(&w.xacts, &t.Transactions, &t.TransactionTime)
+		sum(&w.queries, &t.Queries, &t.QueryTime)
+	}
 	t.Received += c.received.Load()
 	t.Sent += c.sent.Load()
-	t.TransactionTime += c.xactTime.Load()
-	t.QueryTime += c.queryTime.Load()
-	t.WaitTime += c.waitTime.Load()
 	t.ClientParses += c.clientParses.Load()
 	t.ServerParses += c.serverParses.Load()
 	t.Binds += c.binds.Load()
@@ -47,6 +92,9 @@ func (t *Traffic) add(c *traffic) {
 	t.Replays += c.replays.Load()
 	t.Audits += c.audits.Load()
 	t.Pins += c.pins.Load()
+	t.StatementHits += c.hits.Load()
+	t.StatementMisses += c.misses.Load()
+	t.StatementEvictions += c.evictions.Load()
 }
 
 // processCounters count what belongs to no pool. Any goroutine writes.

@@ -50,7 +50,7 @@ func (s *session) withoutServerQuery(p *splice, h wire.Header) (done, more bool)
 	default:
 		return false, false
 	}
-	s.route.count(s.w).queries.Add(1)
+	s.route.count(s.w).clocks().queries.note(0)
 	out := wire.AppendHeader(s.w.toClient[:0], wire.CommandComplete, len(tag)+1)
 	out = wire.AppendReadyForQuery(wire.AppendString(out, tag), status)
 	s.client.Send(out)

@@ -85,11 +85,13 @@ func (r *route) dial(ctx context.Context, t *terms, v pool.Variant) (*server, er
 	}
 	up, err := upstream.Dial(ctx, t.dest.target, extra)
 	if err != nil {
+		failure := upstream.FailureOf(err)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("server_connect_timeout: %w", err)
 		}
 		// One that was called off is nobody's trouble.
 		if ctx.Err() != context.Canceled && r.proxy.ctx.Err() == nil && !r.proxy.stopping.Load() {
+			r.dialFailures[failure].Add(1)
 			r.proxy.log.Warn("server connection couldn't be opened", "database", r.database, "user", t.user, "error", err)
 		}
 		if aboutSecret(err) { // what was found of the user is old, perhaps
@@ -97,7 +99,11 @@ func (r *route) dial(ctx context.Context, t *terms, v pool.Variant) (*server, er
 		}
 		return nil, err
 	}
-	return r.enlist(up, t, v, private)
+	srv, err := r.enlist(up, t, v, private)
+	if err != nil && !errors.Is(err, pool.ErrClosed) {
+		r.dialFailures[upstream.FailureOther].Add(1)
+	}
+	return srv, err
 }
 
 // aboutSecret reports whether a server didn't like what it was logged in to with.
@@ -136,7 +142,11 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		srv.welcome = t.dest.refreshWelcome(up.Params, base)
 	}
 	if p.Config().LogConnections {
-		p.log.Info("new connection to server", "server", up.Host.String(), "database", r.database, "user", t.user, "pid", up.PID)
+		from := "unix"
+		if up.Local.IsValid() {
+			from = up.Local.String()
+		}
+		p.log.Info("new connection to server (from "+from+")", "server", up.Host.String(), "database", r.database, "user", t.user, "pid", up.PID)
 	}
 	if !srv.w.Post(arrival{srv}) {
 		_ = up.Close()
@@ -145,10 +155,27 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 	return srv, nil
 }
 
+// closingWords is why a server is closed, in PgBouncer's words where it has any.
+func closingWords(why pool.Reason) string {
+	switch why {
+	case pool.ReasonIdleTimeout:
+		return "server idle timeout"
+	case pool.ReasonLifetime:
+		return "server lifetime over"
+	case pool.ReasonRetired:
+		return "obsolete connection"
+	case pool.ReasonUnclean:
+		return "unclean server"
+	case pool.ReasonBroken:
+		return "server conn crashed?"
+	}
+	return why.String()
+}
+
 // closeServer is what the pool calls to end a server.
 func (r *route) closeServer(srv *server, why pool.Reason) {
 	if r.proxy.Config().LogDisconnections {
-		r.proxy.log.Info("closing server connection: "+why.String(), "server", srv.address(), "database", r.database)
+		r.proxy.log.Info("closing because: "+closingWords(why)+age(r.proxy.now()-srv.opened), "server", srv.address(), "database", r.database)
 	}
 	srv.w.Post(closing{srv})
 }

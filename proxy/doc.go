@@ -31,5 +31,7 @@
 //
 // cancel.go finds the session that a cancel request is for. timeouts.go holds
 // every time limit, reject.go every error that carpool itself tells a client,
-// shutdown.go the ways to end. view.go is what the console and the metrics see.
+// shutdown.go the ways to end. view.go is what the console and the metrics see;
+// it is counted in counters.go, how long things take in histogram.go, by the
+// loops themselves. statsline.go and slow.go are what the log says of it.
 package proxy

@@ -63,6 +63,8 @@ type exchange struct {
 	lapsed []lapse
 	// params is what the answer under way says of a statement's parameters.
 	params uint64
+	// tally counts what became of prepared statements.
+	tally tally
 }
 
 // verdict is what to do with a message.

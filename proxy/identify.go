@@ -16,6 +16,11 @@ import (
 func (s *session) identified() {
 	p, l := s.proxy, s.login
 	l.console = config.IsConsole(l.identity.Database)
+	if p.Config().LogConnections {
+		id := &l.identity
+		s.log().Info(fmt.Sprintf("login attempt: db=%s user=%s tls=%s replication=%s",
+			id.Database, id.User, yesNo(id.Secure), yesNo(id.Replication != startup.NoReplication)))
+	}
 	if p.refusing.Load() && !l.console {
 		s.refuse(notAccepting())
 		return

@@ -118,14 +118,22 @@ func (s *session) turnedAway(ev startup.Event) {
 		if ev.Cause != nil {
 			attrs = append(attrs, slog.String("cause", ev.Cause.Error()))
 		}
-		s.log().Warn("login refused: "+ev.Report.Message, attrs...)
+		s.log().Warn("pooler error: "+ev.Report.Message, attrs...)
 	}
 	if ev.Cause != nil {
 		s.unproven()
 	}
 	s.proxy.counters.refused(ev.Report.Code)
+	s.disconnected(ev.Report.Message)
 	s.client.Finish()
 	s.leave(abandoned)
+}
+
+func yesNo(v bool) string {
+	if v {
+		return "yes"
+	}
+	return "no"
 }
 
 // refuse turns the client away in the course of its login.

@@ -80,6 +80,7 @@ type Proxy struct {
 	// Guarded by routesMu.
 	routesMu  sync.Mutex
 	routes    map[routeKey]*route
+	opened    uint64   // routes so far
 	ended     []*route // in no map any more, but with clients or servers left
 	databases map[string]*tenant
 	users     map[string]*tenant
@@ -165,6 +166,7 @@ func (p *Proxy) Run() error {
 	janitor.Go(func() { p.pools.Run(p.ctx) })
 	janitor.Go(func() { p.inquiries.servers.Run(p.ctx) })
 	janitor.Go(p.sweep)
+	janitor.Go(p.reportStats)
 	p.openRoutes()
 	for _, s := range p.sockets {
 		if !p.workers[0].Post(reactor.TaskFunc(func() { p.listen(s) })) {

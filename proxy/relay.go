@@ -141,6 +141,9 @@ func (s *session) clientMessage(p *splice) bool {
 			return false
 		}
 	}
+	if s.slow != nil {
+		s.slow.sees(s, h, p.rest())
+	}
 	switch h.Type {
 	case wire.Parse:
 		return s.clientParse(p, h)

@@ -78,11 +78,13 @@ func (x *exchange) ready(dst []byte, n *prepared.Name, relying bool) (out []byte
 	}
 	switch {
 	case !relying && has && x.fresh(c):
+		x.tally.hits++
 		return dst, replace, true
 	case !relying:
 		n.Statement.Retain()
 		return x.prepare(dst, n.Statement, swallow, nil, ""), replace, false
 	case told, has && fits(n, c):
+		x.tally.hits++
 		return dst, replace, false
 	case probed && x.probes > 0:
 		x.probing = n

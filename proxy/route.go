@@ -10,6 +10,7 @@ import (
 	"carpool/config"
 	"carpool/pool"
 	"carpool/proxy/notify"
+	"carpool/proxy/upstream"
 )
 
 // route is the way of one user to one database: its pool of servers and what
@@ -24,10 +25,13 @@ type route struct {
 	database string
 	pool     *pool.Pool[*server]
 	tenant   *tenant // its database, as a party that limits apply to
+	serial   uint64  // no two have the same; the first is the lowest
 
 	terms   atomic.Pointer[terms]
 	clients atomic.Int64
 	traffic []traffic // one for each worker
+	// dialFailures count servers that couldn't be opened.
+	dialFailures [upstream.Failures]atomic.Int64
 	// superseded: its clients are to take another route, since servers are
 	// logged in as somebody else now.
 	superseded atomic.Bool
@@ -87,9 +91,11 @@ func (p *Proxy) routeTo(database, user string) (*route, bool) {
 
 func (p *Proxy) openRouteLocked(n *settings, d *config.Database, user string) *route {
 	t := p.termsLocked(n, d, user, nil)
+	p.opened++
 	r := &route{
 		proxy:    p,
 		database: d.Name,
+		serial:   p.opened,
 		auto:     d.Auto,
 		tenant:   t.pool.database.hold(),
 		account:  t.pool.account.hold(),

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -17,11 +18,10 @@ import (
 // life; all its methods run on that worker's loop, Deliver excepted.
 type session struct {
 	// Immutable once accepted.
-	proxy    *Proxy
-	w        *worker
-	peer     peer
-	id       uint64        // no other client's or server's
-	accepted time.Duration // when it connected
+	proxy *Proxy
+	w     *worker
+	peer  peer
+	id    uint64 // no other client's or server's
 
 	// Immutable once logged in, but for the route of a session that follows it
 	// to its successor.
@@ -58,10 +58,12 @@ type session struct {
 	listening *listening     // what it has to do with LISTEN; nil for most
 	deferred  []byte         // the BEGIN that the client was answered and no server has seen
 	untried   *untried       // what params were asked for with, until a server has granted them
+	slow      *slowWatch     // nil unless log_slow is on
 	timer     reactor.Timer
 
 	reading reading // how its texts are read
 
+	accepted    time.Duration      // when the connection was accepted
 	since       time.Duration      // when the state began
 	queryStart  time.Duration      // when the server began to work for the client
 	xactStart   time.Duration      // when the transaction began
@@ -243,9 +245,12 @@ func (s *session) dismiss(why string) {
 
 func (s *session) disconnected(why string) {
 	if s.entered && s.proxy.Config().LogDisconnections {
-		s.log().Info("closing because: " + why)
+		s.log().Info("closing because: " + why + age(s.w.Now()-s.accepted))
 	}
 }
+
+// age is how long a connection has lasted, for the end of a log line.
+func age(d time.Duration) string { return fmt.Sprintf(" (age=%ds)", d/time.Second) }
 
 // leave gives up everything that the session holds except a server that has to
 // be cleaned first: then it goes on until that is done.
@@ -315,10 +320,8 @@ func (s *session) Run(*reactor.Loop) {
 	case errors.Is(err, pool.ErrRemoved) && s.route.superseded.Load():
 		s.acquireAgain()
 	case err != nil:
-		s.waited()
 		s.reject(noServer(err))
 	default:
-		s.waited()
 		s.adopt(lease)
 	}
 }

@@ -91,6 +91,7 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	n.Home = s.certain()
 	n.Seen = n.Home
 	if s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) {
+		x.tally.hits++
 		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, as: n, name: own})
 		return dst, drop
 	}
@@ -124,8 +125,11 @@ func (x *exchange) prepare(dst []byte, statement *prepared.Statement, t treatmen
 	if cache.Has(statement) {
 		statement.Retain()
 	} else {
-		closed = cache.Add(statement)
+		if closed = cache.Add(statement); closed != nil {
+			x.tally.evictions++
+		}
 	}
+	x.tally.misses++
 	if closed != nil {
 		dst = closed.AppendClose(dst)
 		x.push(pending{kind: kindClose, treatment: swallow, statement: closed})

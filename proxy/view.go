@@ -1,8 +1,13 @@
 package proxy
 
 import (
+	"cmp"
+	"slices"
+	"time"
+
 	"carpool/config"
 	"carpool/pool"
+	"carpool/proxy/upstream"
 )
 
 // PoolView is what can be seen of one pool, for the console and the metrics.
@@ -21,9 +26,26 @@ type PoolView struct {
 	// clients that wait for that.
 	Cancels, Cancelers int
 	Traffic            Traffic
+	// DialFailures is how often a server couldn't be opened, by reason.
+	DialFailures [upstream.Failures]int64
+
+	route *route
 }
 
-// Pools returns what can be seen of every pool. Any goroutine may call it.
+// Latency returns how long things took in the pool, until now. Any goroutine
+// may call it.
+func (v *PoolView) Latency() *Latency {
+	l := &Latency{}
+	if v.route != nil {
+		for i := range v.route.traffic {
+			l.add(&v.route.traffic[i])
+		}
+	}
+	return l
+}
+
+// Pools returns what can be seen of every pool, those that were opened first
+// first. Any goroutine may call it.
 func (p *Proxy) Pools() []PoolView {
 	p.routesMu.Lock()
 	routes := make([]*route, 0, len(p.routes))
@@ -31,6 +53,7 @@ func (p *Proxy) Pools() []PoolView {
 		routes = append(routes, r)
 	}
 	p.routesMu.Unlock()
+	slices.SortFunc(routes, func(a, b *route) int { return cmp.Compare(a.serial, b.serial) })
 	list := make([]PoolView, len(routes))
 	for i, r := range routes {
 		t := r.terms.Load()
@@ -39,6 +62,10 @@ func (p *Proxy) Pools() []PoolView {
 			Clients: r.clients.Load(), Pool: r.pool.Stats(),
 			Tested: int(r.chores.tested.Load()), BeingCanceled: int(r.chores.parked.Load()),
 			Cancels: int(r.chores.cancels.Load()), Cancelers: int(r.chores.cancelers.Load()),
+			route: r,
+		}
+		for i := range v.DialFailures {
+			v.DialFailures[i] = r.dialFailures[i].Load()
 		}
 		for w := range r.traffic {
 			v.Traffic.add(&r.traffic[w])
@@ -62,6 +89,9 @@ type State struct {
 	CancelsFailed  int64            // not delivered in time
 	Errors         map[string]int64 // that clients were told by us, by SQLSTATE
 	Statements     int              // in the catalog
+	// LoopTimes is how much processor time each event loop has used; nil where
+	// the system doesn't say.
+	LoopTimes []time.Duration
 }
 
 // State returns what can be seen of the whole process. Any goroutine may call it.
@@ -73,6 +103,11 @@ func (p *Proxy) State() State {
 		Cancels: p.counters.cancels.Load(), CancelsUnknown: p.counters.cancelsUnknown.Load(),
 		CancelsFailed: p.counters.cancelsFailed.Load(), Errors: make(map[string]int64),
 		Statements: p.translation.catalog.Len(),
+	}
+	for _, w := range p.workers {
+		if used, ok := w.ProcessorTime(); ok {
+			st.LoopTimes = append(st.LoopTimes, used)
+		}
 	}
 	p.counters.mu.Lock()
 	defer p.counters.mu.Unlock()

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"log/slog"
 	"slices"
 	"sync"
 
@@ -135,9 +134,6 @@ func (s *session) welcomeFrom(srv *server) {
 // sendWelcome sends everything up to the first ReadyForQuery.
 func (s *session) sendWelcome(statuses []byte) {
 	s.client.Send(startup.AppendWelcome(s.w.toClient[:0], statuses, s.key.pid, s.key.bytes()))
-	if s.proxy.Config().LogConnections {
-		id := &s.login.identity
-		s.log().Info("login", slog.String("requested", id.Database), slog.Bool("tls", id.Secure))
-	}
+	s.route.count(s.w).clocks().welcomes.note(s.w.Now() - s.accepted)
 	s.login = nil
 }

@@ -47,6 +47,7 @@ var floors = map[string]int{
 	"bench/delay":           benchFloor,
 	"bench/drivers":         benchFloor,
 	"bench/experiment":      benchFloor,
+	"bench/faults":          benchFloor,
 	"bench/nullserver":      benchFloor,
 	"bench/pgserver":        benchFloor,
 	"bench/pgserver/pgtest": benchFloor,

@@ -41,6 +41,7 @@ var shows = [...]show{
 	{"pins", pinColumns, (*Console).pinRows},
 	{"hazards", hazardColumns, (*Console).hazardRows},
 	{"waits", waitColumns, (*Console).waitRows},
+	{"latency", latencyColumns, (*Console).latencyRows},
 	{"all", columns(typeText, "name setting description"), variableRows},
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"carpool/pool"
 	"carpool/proxy"
+	"carpool/proxy/upstream"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -20,7 +21,7 @@ type collector struct {
 // reading is all that a scrape reads of a proxy.
 type reading struct {
 	state      proxy.State
-	pools      []proxy.PoolView
+	pools      []poolReading
 	pins       []proxy.Pin
 	hazards    []proxy.Hazard
 	maxClients int
@@ -28,7 +29,7 @@ type reading struct {
 
 func newCollector(p *proxy.Proxy, version string) *collector {
 	return &collector{version: version, read: func() reading {
-		return reading{p.State(), p.Pools(), p.Pins(), p.Hazards(), p.Config().MaxClientConn}
+		return reading{p.State(), readPools(p.Pools()), p.Pins(), p.Hazards(), p.Config().MaxClientConn}
 	}}
 }
 
@@ -75,6 +76,8 @@ var (
 		"Always 1; the labels say what runs.", []string{"version", "poller"}, nil)
 	maxClientsDesc = prometheus.NewDesc("carpool_max_clients",
 		"Clients that are let in at the same time (max_client_conn).", nil, nil)
+	loopTimeDesc = prometheus.NewDesc("carpool_event_loop_cpu_seconds_total",
+		"Processor time that an event loop has used: a loop that uses a second of it per second is busy all the time.", []string{"loop"}, nil)
 	errorsDesc = prometheus.NewDesc("carpool_client_errors_total",
 		"Errors that carpool itself told clients, by SQLSTATE.", []string{"code"}, nil)
 )
@@ -91,6 +94,12 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	out <- poolClientsDesc
 	out <- poolServersDesc
 	out <- poolClosedDesc
+	out <- dialFailuresDesc
+	out <- waitDesc
+	out <- queryDesc
+	out <- transactionDesc
+	out <- loginDesc
+	out <- loopTimeDesc
 	out <- pinsDesc
 	out <- sessionStateDesc
 	for i := range poolMetrics {
@@ -107,6 +116,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for code, n := range st.Errors {
 		send(out, errorsDesc, prometheus.CounterValue, float64(n), label(code))
 	}
+	for i, used := range st.LoopTimes {
+		send(out, loopTimeDesc, prometheus.CounterValue, used.Seconds(), strconv.Itoa(i))
+	}
 	for i := range processMetrics {
 		m := &processMetrics[i]
 		send(out, m.desc, m.kind, m.value(st))
@@ -117,9 +129,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	collectSessionState(out, r.pins, r.hazards)
 }
 
-func collectPool(out chan<- prometheus.Metric, v *proxy.PoolView) {
+func collectPool(out chan<- prometheus.Metric, r *poolReading) {
+	v := &r.PoolView
 	database, user := label(v.Database), label(v.User)
-	send(out, poolInfoDesc, prometheus.GaugeValue, 1, database, user, v.Mode)
+	if v.Mode != "" {
+		send(out, poolInfoDesc, prometheus.GaugeValue, 1, database, user, v.Mode)
+	}
 	waiting := float64(v.Pool.Waiting)
 	send(out, poolClientsDesc, prometheus.GaugeValue, waiting, database, user, "waiting")
 	// The two are counted one after the other.
@@ -132,10 +147,14 @@ func collectPool(out chan<- prometheus.Metric, v *proxy.PoolView) {
 			send(out, poolClosedDesc, prometheus.CounterValue, float64(n), database, user, pool.Reason(reason).String())
 		}
 	}
+	for reason, n := range v.DialFailures {
+		send(out, dialFailuresDesc, prometheus.CounterValue, float64(n), database, user, upstream.Failure(reason).String())
+	}
 	for i := range poolMetrics {
 		m := &poolMetrics[i]
 		send(out, m.desc, m.kind, m.value(v), database, user)
 	}
+	collectLatency(out, r.latency, database, user)
 }
 
 // send passes on one value. Prometheus refuses nothing that is sent here: the

@@ -21,6 +21,7 @@ const maxScrapes = 4
 //	/healthz  200 as long as the process answers at all
 //	/readyz   200 while new clients are taken and a server can be reached for
 //	          them, else 503; /readyz?servers=ignored doesn't look for servers
+//	/debug/pprof/  Go's profiles, if metrics_pprof is on
 //
 // version is the program's name and version. The handler is safe for concurrent
 // use and belongs to the caller.
@@ -41,6 +42,7 @@ func NewHandler(p *proxy.Proxy, version string) http.Handler {
 		answer(w, http.StatusOK, "ok\n")
 	})
 	mux.Handle("GET /readyz", &readiness{proxy: p})
+	mux.Handle("GET /debug/pprof/{name...}", profiles{p})
 	return mux
 }
 

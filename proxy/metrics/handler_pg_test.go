@@ -109,6 +109,11 @@ func TestScrapeOfARealProxy(t *testing.T) {
 		`carpool_pool_clients{database="app",state="active",user="app"} 1`,
 		`carpool_connections_accepted_total 1`,
 		`carpool_clients 1`,
+		`carpool_pool_query_seconds_count{database="app",user="app"} 5`,
+		`carpool_pool_transaction_seconds_bucket{database="app",user="app",le="+Inf"} 5`,
+		`carpool_pool_login_seconds_count{database="app",user="app"} 1`,
+		`# TYPE carpool_pool_wait_seconds histogram`,
+		`carpool_pool_dial_failures_total{database="app",reason="timeout",user="app"} 0`,
 		`# TYPE carpool_pool_queries_total counter`,
 		`# TYPE go_goroutines gauge`,
 	} {
@@ -121,6 +126,19 @@ func TestScrapeOfARealProxy(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(body)
+	}
+}
+
+// A scraper that knows native histograms gets them.
+func TestBinaryFormat(t *testing.T) {
+	p, _ := startProxy(t)
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	const binary = "application/vnd.google.protobuf"
+	r.Header.Set("Accept", binary+";proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	w := httptest.NewRecorder()
+	NewHandler(p, "carpool 1.2").ServeHTTP(w, r)
+	if got := w.Header().Get("Content-Type"); w.Code != 200 || !strings.HasPrefix(got, binary) {
+		t.Errorf("%d, %s", w.Code, got)
 	}
 }
 

@@ -16,6 +16,8 @@ var (
 		"Clients of the pool: waiting for a server, or active, which is all others.", []string{"database", "user", "state"}, nil)
 	poolServersDesc = prometheus.NewDesc("carpool_pool_servers",
 		"Server connections of the pool: idle, active for a client, or being opened (login).", []string{"database", "user", "state"}, nil)
+	dialFailuresDesc = prometheus.NewDesc("carpool_pool_dial_failures_total",
+		"Server connections that couldn't be opened.", []string{"database", "user", "reason"}, nil)
 	poolClosedDesc = prometheus.NewDesc("carpool_pool_servers_closed_total",
 		"Server connections that were closed.", []string{"database", "user", "reason"}, nil)
 )
@@ -38,10 +40,6 @@ var poolMetrics = [...]metric[view]{
 		func(v *view) float64 { return float64(v.Traffic.Transactions) }),
 	counter("carpool_pool_queries_total", "Queries.", poolLabels,
 		func(v *view) float64 { return float64(v.Traffic.Queries) }),
-	counter("carpool_pool_transaction_seconds_total", "Time that servers spent in transactions, idle in them included.", poolLabels,
-		func(v *view) float64 { return inSeconds(v.Traffic.TransactionTime) }),
-	counter("carpool_pool_query_seconds_total", "Time that servers worked on queries.", poolLabels,
-		func(v *view) float64 { return inSeconds(v.Traffic.QueryTime) }),
 	counter("carpool_pool_received_bytes_total", "Bytes that clients sent.", poolLabels,
 		func(v *view) float64 { return float64(v.Traffic.Received) }),
 	counter("carpool_pool_sent_bytes_total", "Bytes that servers sent.", poolLabels,
@@ -53,6 +51,13 @@ var poolMetrics = [...]metric[view]{
 	counter("carpool_pool_binds_total", "Prepared statements that were bound.", poolLabels,
 		func(v *view) float64 { return float64(v.Traffic.Binds) }),
 
+	counter("carpool_pool_statement_hits_total", "Uses of prepared statements that the server had.", poolLabels,
+		func(v *view) float64 { return float64(v.Traffic.StatementHits) }),
+	counter("carpool_pool_statement_misses_total", "Uses of prepared statements that the server had to be given first.", poolLabels,
+		func(v *view) float64 { return float64(v.Traffic.StatementMisses) }),
+	counter("carpool_pool_statement_evictions_total", "Prepared statements that were closed on a server to make room for others.", poolLabels,
+		func(v *view) float64 { return float64(v.Traffic.StatementEvictions) }),
+
 	counter("carpool_parameter_replays_total", "Times that a server was given the parameters of the client that got it.", poolLabels,
 		func(v *view) float64 { return float64(v.Traffic.Replays) }),
 	counter("carpool_audits_total", "Times that a server was asked what a client has left in its session.", poolLabels,
@@ -62,8 +67,6 @@ var poolMetrics = [...]metric[view]{
 
 	counter("carpool_pool_assignments_total", "Times that a client got a server.", poolLabels,
 		func(v *view) float64 { return float64(v.Traffic.Assignments) }),
-	counter("carpool_pool_wait_seconds_total", "Time that clients waited for the servers they got.", poolLabels,
-		func(v *view) float64 { return inSeconds(v.Traffic.WaitTime) }),
 	counter("carpool_pool_waits_total", "Times that a client had to wait for a server.", poolLabels,
 		func(v *view) float64 { return float64(v.Pool.Queued) }),
 	counter("carpool_pool_waits_abandoned_total", "Waits that ended because the client left or its time was over.", poolLabels,
@@ -74,6 +77,4 @@ var poolMetrics = [...]metric[view]{
 		func(v *view) float64 { return float64(v.Pool.Refused) }),
 	counter("carpool_pool_dials_total", "Server connections that were begun to be opened.", poolLabels,
 		func(v *view) float64 { return float64(v.Pool.Dials) }),
-	counter("carpool_pool_dial_failures_total", "Server connections that couldn't be opened.", poolLabels,
-		func(v *view) float64 { return float64(v.Pool.DialFailures) }),
 }

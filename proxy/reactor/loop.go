@@ -58,6 +58,7 @@ type Loop struct {
 	// Atomic.
 	asleep  atomic.Bool
 	stopped atomic.Bool
+	thread  atomic.Int64 // the system's number of it while Run runs, else 0
 	conns   atomic.Int64
 }
 
@@ -148,6 +149,8 @@ func (l *Loop) rouse() {
 // called once; what the loop holds is given back by Run alone.
 func (l *Loop) Run() error {
 	defer l.closeAll()
+	l.thread.Store(int64(threadID()))
+	defer l.thread.Store(0)
 	l.woke()
 	for !l.stopped.Load() {
 		l.runPosted()

@@ -110,6 +110,10 @@ func (e *LoginError) Fatal() bool {
 	return true
 }
 
+// Soon reports whether the server is there and says that it isn't ready yet, as
+// while it starts up or recovers: asking again costs little.
+func (e *LoginError) Soon() bool { return e.Report.Code == "57P03" }
+
 // printable reports whether s is ASCII that may stand in an error as it is.
 func printable(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
