@@ -167,3 +167,22 @@ func TestClientThatLeavesTheQueue(t *testing.T) {
 		})
 	}
 }
+
+// A client that reads nothing of a long answer says goodbye, and its connection
+// stays open: it is heard all the same, however much waits for it.
+func TestGoodbyeOfClientThatDoesNotRead(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	pid := serverPID(t, p)
+	for column, rows := range map[string]string{"repeat('x', 1000)": "30000", "repeat('x', 100000)": "300", "n": "2000000"} {
+		for range 5 {
+			k := talk(t, p.address())
+			k.send(wire.AppendQuery(nil, "select "+column+" /* unread */ from generate_series(1, "+rows+") n"))
+			k.until("T")
+			k.send(wire.AppendEmpty(nil, wire.Terminate))
+			if got := serverPID(t, p); got != pid {
+				t.Errorf("the server was replaced: %s, was %s", got, pid)
+			}
+			_ = k.conn.Close()
+		}
+	}
+}

@@ -18,8 +18,9 @@ const (
 	// are collected.
 	maxInPlace = 32 << 10
 	// maxUntaken is how many bytes of answers may wait for a client to take
-	// them before no more is heard from it.
-	maxUntaken = 64 << 10
+	// them before no more is heard from it. What a server brings before it is
+	// held back is less: a client that reads nothing can still say goodbye.
+	maxUntaken = 256 << 10
 )
 
 // clientBytes deals with what the client sent and returns how much of it is
