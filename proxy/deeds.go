@@ -39,6 +39,8 @@ type deeds struct {
 	leaves bool
 	// listens: they may change what the client listens on.
 	listens bool
+	// turns: what is sent behind them means something else when they are done.
+	turns bool
 	// apart: they belong to a portal with a name, whose execution isn't followed.
 	apart bool
 	// shifts is what they may change of how later texts are read.
@@ -91,7 +93,7 @@ func (s *session) readText(text []byte, prepared bool) (d *deeds, denied denial)
 func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept, leaves, listens, shifts := s.w.effects[:0], false, false, shift(0)
+	kept, leaves, listens, turns, shifts := s.w.effects[:0], false, false, false, shift(0)
 	for i := range effects {
 		e := &effects[i]
 		if denied = s.denies(e); denied.refusal != 0 {
@@ -103,6 +105,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 		matters := s.matters(e)
 		leaves = leaves || matters
 		listens = listens || changesChannels(e)
+		turns = turns || e.Kind == state.KindPrepare || e.Kind == state.KindDeallocate || e.Kind == state.KindDeallocateAll
 		shifts |= shiftOf(e)
 		if matters || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
@@ -120,7 +123,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
-		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, shifts: shifts,
+		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, turns: turns, shifts: shifts,
 	}
 	clear(kept)
 	for i := range d.effects {

@@ -125,6 +125,9 @@ type owed struct {
 	// since the last Sync, and unproven those that were sent before it or aren't
 	// part of a batch.
 	provisions, unproven int
+
+	// turns counts entries that change what the client's next message means.
+	turns int
 }
 
 // maxPending is how many answers may be owed at once, give or take the few
@@ -193,8 +196,20 @@ func (o *owed) rewind() {
 // attach notes what the message that was noted last may leave behind.
 func (o *owed) attach(d *deeds) {
 	if d != nil && !o.empty() {
-		o.queue[len(o.queue)-1].deeds = d
+		p := &o.queue[len(o.queue)-1]
+		if p.turns() {
+			o.turns--
+		}
+		p.deeds = d
+		if p.turns() {
+			o.turns++
+		}
 	}
+}
+
+// turns reports whether what p is the answer to changes what comes behind it.
+func (p *pending) turns() bool {
+	return p.deeds != nil && p.deeds.turns && (p.kind.command() || p.kind == kindClose)
 }
 
 // note is what is to be known of an answer besides its place.
@@ -224,6 +239,9 @@ func (o *owed) settle(i int) {
 	}
 	if p.probe {
 		o.probes--
+	}
+	if p.turns() {
+		o.turns--
 	}
 	switch {
 	case !p.provides():

@@ -141,6 +141,9 @@ func (s *session) clientMessage(p *splice) bool {
 			return false
 		}
 	}
+	if s.exchange.turns > 0 && asks(h.Type) {
+		return s.waitForServer(p)
+	}
 	if s.slow != nil {
 		s.slow.sees(s, h, p.rest())
 	}
@@ -168,6 +171,15 @@ func (s *session) clientMessage(p *splice) bool {
 		s.shift(d)
 	}
 	return s.apply(p, h, v, nil)
+}
+
+// asks reports whether a message may name a statement, or run one by its text.
+func asks(typ byte) bool {
+	switch typ {
+	case wire.Query, wire.Parse, wire.Bind, wire.Describe, wire.Close, wire.FunctionCall:
+		return true
+	}
+	return false
 }
 
 // beginWork notes when the server begins to work for the client, if it doesn't
@@ -386,11 +398,10 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 		if withoutName {
 			s.unnamed.replaced()
 		}
-		v := s.exchange.closeTarget(body)
-		if v == forward && s.sql != nil && len(body) > 1 && body[0] == 'S' {
-			s.exchange.attach(s.closing(body[1 : len(body)-1]))
+		if len(body) > 1 && body[0] == 'S' && !withoutName {
+			return s.closeNamed(p, h, body)
 		}
-		return s.apply(p, h, v, nil)
+		return s.apply(p, h, s.exchange.closeTarget(body), nil)
 	}
 	if withoutName {
 		s.ensureUnnamed(p)

@@ -306,13 +306,22 @@ func (s *session) notReached() {
 	s.exchange.lapsed = nil
 }
 
-// closing is what a Close of a statement prepared by SQL does when the server
-// gets to it.
-func (s *session) closing(name []byte) *deeds {
-	if _, bySQL := s.sql.find(name); !bySQL {
-		return nil
+// closeNamed decides on a Close of a statement with a name, given its whole
+// body. The server closes what SQL has prepared by the name, or what stands
+// there for a statement of the protocol.
+func (s *session) closeNamed(p *splice, h wire.Header, body []byte) bool {
+	name := body[1 : len(body)-1]
+	_, bySQL := s.sql.find(name)
+	_, here := s.server.sqlNames[string(significant(name))]
+	x := &s.exchange
+	if !bySQL && !here || x.full() || x.skipping || x.statements == nil {
+		return s.apply(p, h, x.closeTarget(body), nil)
 	}
-	return &deeds{leaves: true, effects: []state.Effect{{Kind: state.KindDeallocate, Exact: true, Name: bytes.Clone(name)}}}
+	v := x.client(wire.Close)
+	if v == forward {
+		x.attach(&deeds{leaves: true, turns: true, effects: []state.Effect{{Kind: state.KindDeallocate, Exact: true, Name: bytes.Clone(name)}}})
+	}
+	return s.apply(p, h, v, nil)
 }
 
 // executing is what a statement prepared by SQL leaves behind that is bound by

@@ -18,6 +18,7 @@ type benchDisplay struct {
 	w     io.Writer
 	bar   *progressbar.ProgressBar // nil when plain
 	shown time.Time                // when the last plain line was printed
+	trial string                   // which one ran then or later
 }
 
 const (
@@ -64,7 +65,9 @@ func (d *benchDisplay) show(p experiment.Progress) {
 		_ = d.bar.Set(int(p.Done * benchBarSteps)) // only fails beyond the end, which Done never is
 		return
 	}
-	if time.Since(d.shown) >= benchPlainPause {
+	beginning := p.Trial != d.trial && p.PerSecond == 0 // which says nothing about its speed
+	d.trial = p.Trial
+	if time.Since(d.shown) >= benchPlainPause && !beginning {
 		d.shown = time.Now()
 		fmt.Fprintf(d.w, "%3.0f %%, %s\n", p.Done*100, text)
 	}
