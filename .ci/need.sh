@@ -6,7 +6,7 @@
 #   .ci/need.sh pgbouncer    the pooler that carpool is measured against
 #   .ci/need.sh psycopg      Python's drivers, for the lecture's program
 #   .ci/need.sh bookstore    what the example applications are made with
-#   .ci/need.sh drivers      Python's, Node.js's and Java's drivers, which carpool is tried with
+#   .ci/need.sh drivers      Python's, Node.js's and Java's drivers and an exporter for Prometheus, which carpool is tried with
 #   .ci/need.sh chromium     the browser that the tests look at a benchmark's page with
 #
 # Prints nothing when all is there. Otherwise one sentence tells what is about to be installed, or what to do when that
@@ -53,7 +53,8 @@ have_drivers() {
 	python3=/usr/bin/python3
 	[ -x "$python3" ] || python3=python3
 	"$python3" -c 'import psycopg2, psycopg, sqlalchemy, sqlalchemy.ext.asyncio, greenlet, asyncpg, django, alembic' >/dev/null 2>&1 &&
-		[ -e /usr/share/java/postgresql.jar ] && have_java && have_node && have_npm
+		[ -e /usr/share/java/postgresql.jar ] && have_java && have_node && have_npm &&
+		command -v prometheus-pgbouncer-exporter >/dev/null 2>&1
 }
 
 have_java() {
@@ -104,14 +105,14 @@ packages() {
 	brew:bookstore) fail "the examples need Flask, Django and gunicorn: run \`pip3 install -r deploy/examples/flask-books/requirements.txt -r deploy/examples/django-books/requirements.txt\` and try again." ;;
 	apt-get:drivers)
 		names="python3-psycopg2 python3-psycopg python3-sqlalchemy python3-greenlet python3-asyncpg python3-django python3-alembic"
-		names="$names libpostgresql-jdbc-java"
+		names="$names libpostgresql-jdbc-java prometheus-pgbouncer-exporter"
 		have_java || names="$names default-jdk-headless"
 		have_node || names="$names nodejs"
 		# Some installations of Node.js have npm with them, and Debian's npm doesn't go together with those.
 		have_npm || names="$names npm"
 		echo "$names"
 		;;
-	*:drivers) fail "the drivers that carpool is tried with are packages of Debian's: python3-psycopg2, python3-psycopg, python3-sqlalchemy, python3-asyncpg, python3-django, python3-alembic, libpostgresql-jdbc-java; and a JDK, Node.js and npm. Please install the like, with the JDBC driver as /usr/share/java/postgresql.jar." ;;
+	*:drivers) fail "the drivers that carpool is tried with are packages of Debian's: python3-psycopg2, python3-psycopg, python3-sqlalchemy, python3-asyncpg, python3-django, python3-alembic, libpostgresql-jdbc-java, prometheus-pgbouncer-exporter; and a JDK, Node.js and npm. Please install the like, with the JDBC driver as /usr/share/java/postgresql.jar." ;;
 	apt-get:chromium | dnf:chromium | apk:chromium | brew:chromium) echo chromium ;;
 	esac
 }
@@ -145,22 +146,30 @@ if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
 fi
 echo "carpool: this needs$missing, which isn't here yet, so the packages$wanted are now being installed with $manager." >&2
 
-# Debian's server package makes and starts a database of its own on port 5432, which nobody asked for here. A file in this
-# directory forbids it, and goes away again afterwards.
+# Debian's server package makes and starts a database of its own on port 5432, and other packages start what they bring as a
+# service, which nobody asked for here. Two files forbid it, and go away again afterwards.
 cluster_rules=/etc/postgresql-common/createcluster.d
+service_rules=/usr/sbin/policy-rc.d
+made_service_rules=
 
-allow_clusters_again() {
+allow_again() {
 	$sudo rm -f "$cluster_rules/carpool.conf"
 	$sudo rmdir "$cluster_rules" 2>/dev/null || true
+	[ -z "$made_service_rules" ] || $sudo rm -f "$service_rules"
 }
 
 install_apt() {
 	apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0"
 	$apt update || return 1
+	trap allow_again EXIT
+	if [ ! -e "$service_rules" ]; then
+		made_service_rules=yes
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee "$service_rules" >/dev/null
+		$sudo chmod 755 "$service_rules"
+	fi
 	case " $wanted " in
 	*" postgresql "*)
 		$apt install --no-install-recommends postgresql-common || return 1
-		trap allow_clusters_again EXIT
 		$sudo mkdir -p "$cluster_rules"
 		echo "create_main_cluster = false" | $sudo tee "$cluster_rules/carpool.conf" >/dev/null
 		;;

@@ -90,6 +90,7 @@ type Config struct {
 	LogTo              LogTo         // log_to
 	MetricsListen      string        // metrics_listen; "" is no metrics
 	MetricsPprof       bool          // metrics_pprof
+	ConsoleOldColumns  bool          // console_old_columns
 	LogSlow            time.Duration // log_slow; 0 is never
 
 	// Timeouts and health.

@@ -170,6 +170,8 @@ var logKeys = []key[Config]{
 		"Notice sent to each client after its login."),
 	row("metrics_listen", "", "", acts|restart|own, text(func(c *Config) *string { return &c.MetricsListen }),
 		"Address and port of the HTTP server for /metrics, such as `127.0.0.1:9127`; empty is none."),
+	row("console_old_columns", "", "0", acts|own, yesNo(func(c *Config) *bool { return &c.ConsoleOldColumns }),
+		"Whether SHOW STATS and SHOW DATABASES also have columns that PgBouncer had formerly, for monitoring that asks for them."),
 	row("log_slow", "ms", "0", acts|own, milliseconds(func(c *Config) *time.Duration { return &c.LogSlow }),
 		"Time after which a wait for a server and a transaction are slow, and logged when they end; 0 is never."),
 	row("metrics_pprof", "", "0", acts|own, yesNo(func(c *Config) *bool { return &c.MetricsPprof }),

@@ -42,7 +42,7 @@ type scriptErr string
 func (e scriptErr) Error() string { return string(e) }
 func (e scriptErr) Fatal() bool   { return strings.HasPrefix(string(e), "fatal") }
 
-func (e scriptErr) Soon() bool    { return strings.HasPrefix(string(e), "soon") }
+func (e scriptErr) Soon() bool { return strings.HasPrefix(string(e), "soon") }
 
 func runScript(t *testing.T, text string) {
 	t.Helper()

@@ -56,8 +56,8 @@ func (s *session) prepare(sql string) (*prepared, *wire.Report) {
 	case isShow(st.verb) && isHelp(st):
 		return p, nil
 	case isShow(st.verb):
-		if sh, known := findShow(st); known {
-			p.columns = sh.columns
+		if sh, known := s.console.findShow(st); known {
+			p.show = sh
 			return p, nil
 		}
 	}
@@ -73,7 +73,7 @@ func (s *session) run(ctx context.Context, p *prepared) result {
 	case st.verb == "":
 		return result{}
 	case isShow(st.verb):
-		return s.show(st)
+		return s.show(p)
 	case st.verb == "set":
 		return s.set(st)
 	case !s.admin:

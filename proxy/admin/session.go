@@ -29,7 +29,7 @@ const maxPrepared = 100
 // prepared is a statement that was parsed.
 type prepared struct {
 	statement
-	columns []column // of its rows; nil if it brings none
+	show // of SHOW
 }
 
 // portal is a statement on its way to be executed.

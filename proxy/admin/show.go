@@ -54,7 +54,7 @@ func isHelp(st statement) bool { return strings.EqualFold(st.arg, "help") && !st
 
 // findShow finds what a statement wants shown: one of carpool's views, or one of
 // Postgres's parameters.
-func findShow(st statement) (show, bool) {
+func (c *Console) findShow(st statement) (show, bool) {
 	if st.args == 0 {
 		return show{}, false
 	}
@@ -63,6 +63,9 @@ func findShow(st statement) (show, bool) {
 	}
 	for i := range shows {
 		if strings.EqualFold(shows[i].name, st.arg) && !st.isName {
+			if c.proxy.Config().ConsoleOldColumns {
+				return withOldColumns(shows[i]), true
+			}
 			return shows[i], true
 		}
 	}
@@ -76,18 +79,17 @@ func findShow(st statement) (show, bool) {
 const maxRows = 100_000
 
 // show shows what a statement wants.
-func (s *session) show(st statement) result {
-	if isHelp(st) {
+func (s *session) show(p *prepared) result {
+	if isHelp(p.statement) {
 		return done("SHOW", notice(help()))
 	}
-	sh, _ := findShow(st) // prepare has
-	if sh.rows == nil {
+	if p.rows == nil {
 		r := errorReport(codeNotSupported, "SHOW FDS isn't supported: no other process takes over open connections")
 		r.Hint = "SHOW SOCKETS shows them."
 		return failed(r)
 	}
 	r := done("SHOW")
-	if r.rows = sh.rows(s.console); len(r.rows) > maxRows {
+	if r.rows = p.rows(s.console); len(r.rows) > maxRows {
 		r.rows = r.rows[:maxRows]
 		r.notices = append(r.notices, notice(fmt.Sprintf("only the first %d rows are shown", maxRows)))
 	}
