@@ -166,7 +166,7 @@ func (s *session) begin() {
 	s.names.params = s.params
 	s.exchange.begin(names, &s.route.tenant.schema)
 	s.queryStart, s.xactStart = now, now
-	s.told = false
+	s.told, s.unserved = false, true
 	s.unnamed.here, s.ownNumbers, s.begun = false, false, false
 	s.route.count(s.w).assignments.Add(1)
 
@@ -271,7 +271,7 @@ func (s *session) release() {
 func (s *session) unlink() *server {
 	srv := s.server
 	doubt := s.exchange.doubt
-	s.recovering, s.poisoned = false, false
+	s.recovering, s.poisoned, s.holding = false, false, false
 	if s.mending != mendingNone {
 		s.endMending()
 	}

@@ -31,6 +31,7 @@ func (s *session) clientBytes(b []byte) int {
 		s.client.Pause()
 		return 0
 	}
+	s.holding = false // until something has to wait again
 	p := splice{src: b, out: s.w.toServer[:0]}
 	if s.collected != nil {
 		p.pos = s.collect(b)

@@ -31,7 +31,7 @@ type server struct {
 	primed    primed              // what it is being given of the client's parameters
 	temps     bool                // temporary tables were used on it
 	base      *state.Params       // what it reported at its login, of what can be set
-	sqlNames  map[string]bool     // what a client has prepared on it by SQL, and whether just for the name's sake
+	sqlNames  map[string]standing // what a client has prepared on it by SQL
 	sqlOf     *sqlOwner           // whose they are
 	numbersOf cancelKey           // the client since whom it has forgotten nothing of sequences, if clients ask
 	private   *state.Params       // start-up parameters it was opened with for one client alone

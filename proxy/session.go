@@ -83,6 +83,7 @@ type session struct {
 	noticed    bool // query_wait_notify was sent
 	aborted    bool // the transaction whose BEGIN is deferred has failed
 	unlooked   bool // the server has worked for it and not been looked into
+	unserved   bool // the server at hand hasn't answered it anything yet
 	leaving    bool // to be sent away after the transaction
 	ownNumbers bool // currval and lastval of the server at hand know of nobody else
 	recovering bool // what comes next waits until what a RESET took away is back

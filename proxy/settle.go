@@ -122,21 +122,16 @@ func (s *session) audited() {
 }
 
 // held is what the client holds of what was found. Statements prepared by SQL
-// that we know of follow it.
+// that can be prepared again follow it.
 func (s *session) held(f *state.Findings) state.Holdings {
 	held := f.Held()
 	if s.residue.asked&state.HoldsListens != 0 && !s.foundChannels(f) {
 		held &^= state.HoldsListens
 	}
-	if held&state.HoldsStatements == 0 {
-		return held
+	if s.residue.asked&state.HoldsStatements != 0 && !s.foundStatements(f) {
+		held &^= state.HoldsStatements
 	}
-	for name := range f.Statements() {
-		if _, known := s.server.sqlNames[name]; !known {
-			return held
-		}
-	}
-	return held &^ state.HoldsStatements
+	return held
 }
 
 // maxAudits is how often the same question is asked.
@@ -247,11 +242,7 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 	switch e.Kind {
 	case state.KindPrepare:
-		if !s.replayable(d, e) {
-			return false
-		}
-		s.prepared(e, d)
-		return true
+		return s.prepared(e, d)
 	case state.KindDeallocate:
 		s.deallocated(e.Name)
 	case state.KindDeallocateAll:
