@@ -291,7 +291,7 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if !s.reads() || !ok || s.exchange.full() || s.exchange.skipping {
 		return false, false
 	}
-	if s.exchange.statements != nil && s.exchange.unsettled > 0 {
+	if s.exchange.statements != nil && (s.exchange.unsettled > 0 || s.asksForStatements()) {
 		return true, s.waitForServer(p) // see lookup
 	}
 	if _, taken := s.names.names.Lookup(name); taken {

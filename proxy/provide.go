@@ -102,7 +102,7 @@ func (s *session) provides(within bool) verdict {
 		return drop
 	case !within && (x.batch || x.status == wire.TxFailed && x.empty()):
 		return drop
-	case x.unproven > 0, x.unsettled > 0:
+	case x.unproven > 0, x.unsettled > 0, s.asksForStatements():
 		return hold
 	}
 	return forward

@@ -93,6 +93,13 @@ func (s *session) ask(r *residue) bool {
 	return true
 }
 
+// asksForStatements reports whether the server is about to say which statements
+// it has. Until then nothing is prepared or dropped by a name that it may tell.
+func (s *session) asksForStatements() bool {
+	r := s.residue
+	return r != nil && r.findings != nil && r.asked&state.HoldsStatements != 0
+}
+
 // noteFinding takes a row of the answer to ask.
 func (s *session) noteFinding(body []byte) {
 	r := s.residue

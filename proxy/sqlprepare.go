@@ -210,6 +210,9 @@ func (s *session) closeNamed(p *splice, h wire.Header, body []byte) bool {
 	_, bySQL := s.sql.find(name)
 	_, here := s.server.sqlNames[string(significant(name))]
 	x := &s.exchange
+	if s.asksForStatements() {
+		return s.waitForServer(p)
+	}
 	if !bySQL && !here || x.full() || x.skipping || x.statements == nil {
 		return s.apply(p, h, x.closeTarget(body), nil)
 	}
