@@ -257,8 +257,12 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.suspected(d)
 		}
 	case wire.CommandComplete:
-		if bytes.Equal(body, tagDiscardAll) {
+		switch {
+		case bytes.Equal(body, tagDiscardAll):
 			srv.paramsReset()
+			s.deallocated(nil)
+		case bytes.Equal(body, tagDeallocateAll):
+			s.deallocated(nil)
 		}
 		if d != nil {
 			s.executed(d, n.query, body)

@@ -244,7 +244,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	if d != nil {
 		d.lone = d.lone && s.exchange.undisturbed()
 	}
-	if !s.provide(p, d, false) {
+	if s.unreadable(d) || !s.provide(p, d, false) {
 		return s.waitForServer(p)
 	}
 	v := s.exchange.client(wire.Query)
@@ -304,7 +304,7 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if denied.refusal != 0 {
 		return true, s.refuseParse(p, h, denied)
 	}
-	if !s.provide(p, d, true) {
+	if s.unreadable(d) || !s.provide(p, d, true) {
 		return true, s.waitForServer(p)
 	}
 	s.rememberNamed(string(significant(name)), d)

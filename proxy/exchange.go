@@ -96,6 +96,17 @@ func (x *exchange) settled() bool {
 	return x.empty() && !x.batch && !x.skipping && !x.copyIn
 }
 
+// questioned is settled, but the server may have a question of ours to answer,
+// which changes nothing.
+func (x *exchange) questioned() bool {
+	for i := x.head; i < len(x.queue); i++ {
+		if x.queue[i].errand != errandAudit {
+			return false
+		}
+	}
+	return !x.batch && !x.skipping && !x.copyIn
+}
+
 // undisturbed reports whether the server is outside a transaction and, when it
 // has done what is our own, free for a new command.
 func (x *exchange) undisturbed() bool {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"carpool/proxy/prepared"
@@ -14,7 +15,8 @@ import (
 // of the transaction, and clients needn't wait for that. So from the moment
 // that something is sent which may change one of these parameters, until the
 // server has said what they are, the reading isn't certain: a text of which it
-// matters may do anything, and what is prepared isn't shared with anybody.
+// matters waits for that, or, if it is in the same batch, may do anything; and
+// what is prepared isn't shared with anybody.
 
 // shift is what a statement may change of how later texts are read.
 type shift uint8
@@ -61,15 +63,23 @@ func (s *session) dialect() state.Dialect {
 // rest is known when the transaction is over.
 func (s *session) uncertain() shift {
 	r, x := &s.reading, &s.exchange
-	if r.shifting == 0 || !x.settled() {
+	switch {
+	case r.shifting == 0 || !x.questioned():
 		return r.shifting
-	}
-	switch x.status {
-	case wire.TxOpen, wire.TxFailed:
+	case x.status != wire.TxIdle || !x.settled(): // a question may be what the rest is
 		return r.shifting &^ shiftDialect
 	}
 	r.shifting = 0
 	return 0
+}
+
+// unreadable reports whether a text that was read as deeds has to wait, since it
+// isn't certain how it is read. In a batch it can't: servers report parameters at
+// its end.
+func (s *session) unreadable(d *deeds) bool {
+	x := &s.exchange
+	return d != nil && !x.batch && !x.skipping && !x.copyIn && s.uncertain()&shiftDialect != 0 &&
+		slices.ContainsFunc(d.effects, func(e state.Effect) bool { return e.Reason == state.ReasonAmbiguous })
 }
 
 // shift notes that something is sent that may change how later texts are read.

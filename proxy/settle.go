@@ -252,10 +252,7 @@ func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 		return s.prepared(e, d)
 	case state.KindDeallocate:
 		s.deallocated(e.Name)
-	case state.KindDeallocateAll:
-		s.deallocated(nil)
 	case state.KindDiscardAll: // a transaction of its own always
-		s.deallocated(nil)
 		s.setParams(s.overlay(s.proxy.params.ResetAll(s.params, nil), s.server.base, s.startup))
 	case state.KindExecute:
 		m, _ := s.executes(e)

@@ -162,7 +162,8 @@ func (s *session) hasStuck(name []byte, one sqlStatement) {
 
 // foundStatements compares what is known of the client's statements with what an
 // audit has found on its server, and reports whether one of them is stuck there.
-// What isn't known has been prepared by a function, say, and may do anything.
+// What isn't known has been prepared by a function, say, and may do anything, and
+// what isn't there any more has been dropped by one.
 func (s *session) foundStatements(f *state.Findings) (stuck bool) {
 	there := make(map[string]bool)
 	for name := range f.Statements() {
@@ -174,11 +175,8 @@ func (s *session) foundStatements(f *state.Findings) (stuck bool) {
 		}
 		stuck = stuck || one.stuck
 	}
-	if s.sql == nil {
-		return stuck
-	}
-	for name, one := range s.sql.texts {
-		if one.stuck && !there[name] {
+	for name := range s.server.sqlNames {
+		if !there[name] {
 			s.deallocated([]byte(name))
 		}
 	}

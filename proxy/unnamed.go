@@ -58,7 +58,7 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		if d, denied = s.readParse(rest[wire.HeaderLen:min(len(rest), h.Size())], h); denied.refusal != 0 {
 			return s.refuseParse(p, h, denied)
 		}
-		if !s.provide(p, d, true) {
+		if s.unreadable(d) || !s.provide(p, d, true) {
 			return s.waitForServer(p)
 		}
 	}
