@@ -41,6 +41,9 @@ type residue struct {
 	restore []string
 	// lasting: not all of them by SET LOCAL.
 	lasting bool
+	// restored are those of the transaction that were set again in its midst. One
+	// that isn't set at the end was rolled back, and the RESET with it.
+	restored []string
 
 	asked    state.Holdings  // in the last audit
 	findings *state.Findings // while it is under way
@@ -110,6 +113,12 @@ func (r *residue) hasTemporary() bool {
 // touched reports whether a parameter is one of those that may have changed.
 func (r *residue) touched(name string) bool {
 	return slices.ContainsFunc(r.names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// undid reports whether a RESET of a parameter that isn't set was rolled back.
+func (r *residue) undid(name string) bool {
+	same := func(n string) bool { return strings.EqualFold(n, name) }
+	return slices.ContainsFunc(r.restored, same) && !slices.ContainsFunc(r.restore, same)
 }
 
 // did notes that a statement with an effect has been executed, behind may. lone
@@ -207,6 +216,7 @@ func (r *residue) settled(asked, held state.Holdings) {
 func (r *residue) forgetSuspicion() {
 	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
 	r.restore, r.lasting, r.findings, r.attempts = r.restore[:0], false, nil, 0
+	r.restored = r.restored[:0]
 }
 
 // remains is what a server has to be freed of when the client is gone.

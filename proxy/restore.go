@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -78,6 +80,11 @@ func (s *session) restore(r *residue) {
 		}
 	}
 	out := state.AppendRestore(s.w.toServer[:0], wanted, !r.lasting)
+	for _, name := range r.restore {
+		if !slices.Contains(r.restored, name) {
+			r.restored = append(r.restored, name)
+		}
+	}
 	r.restore, r.lasting = r.restore[:0], false
 	if len(out) > 0 {
 		s.exchange.ask(errandRestore)

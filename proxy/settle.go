@@ -170,7 +170,9 @@ func (s *session) learn(r *residue) {
 			ok = ok && a && b
 			continue
 		}
-		client = s.defaulted(client, setting.Name)
+		if !r.undid(setting.Name) {
+			client = s.defaulted(client, setting.Name)
+		}
 		if standard, reported := srv.params.Value(setting.Name); !s.reports(setting.Name) {
 			server = s.proxy.params.Without(server, setting.Name)
 		} else if own, _ := client.Value(setting.Name); reported && own != standard {
