@@ -186,7 +186,8 @@ func (s *session) beginWork() {
 	if s.server == nil || !s.exchange.settled() {
 		return
 	}
-	s.queryStart, s.recovering = s.w.Now(), false
+	s.queryStart = s.w.Now()
+	s.recovering = s.recovering && s.exchange.status == wire.TxFailed // a savepoint may yet lead out of it
 	switch s.exchange.status {
 	case wire.TxIdle:
 		s.xactStart = s.queryStart
