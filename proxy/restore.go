@@ -105,7 +105,7 @@ func (s *session) restoreReported(r *residue) {
 	for p := range s.startup.All() {
 		standard, reported := srv.base.Value(p.Name)
 		now, _ := srv.params.Value(p.Name)
-		if !reported || now != standard || now == p.Value || !(r.all || r.touched(p.Name)) {
+		if !reported || now != standard || now == p.Value || r.unreset(p.Name) {
 			continue
 		}
 		if next, ok := s.proxy.params.With(s.params, p.Name, p.Value); ok {

@@ -120,7 +120,10 @@ func TestResetThatIsRolledBack(t *testing.T) {
 		{[]string{"begin", "reset all", "select 1", "rollback"}, "0 " + zone},
 		{[]string{"begin", "reset timezone", "select 1", "reset statement_timeout", "select 1/0", "commit"}, "0 " + zone},
 		{[]string{"begin", "savepoint s", "reset timezone", "rollback to s", "commit"}, "0 " + zone},
+		{[]string{"begin", "set timezone to 'Asia/Seoul'", "reset work_mem", "select 1", "rollback"}, "0 " + zone},
+		{[]string{"begin", "set statement_timeout to 5", "rollback"}, "0 " + zone},
 		{[]string{"begin", "reset timezone", "select 1", "commit"}, "0 Asia/Tokyo"},
+		{[]string{"begin", "reset all", "select 1", "rollback", "discard all"}, "77s Asia/Tokyo"},
 	} {
 		a.run("set timezone to '"+zone+"'", "set statement_timeout to 0")
 		p.recycle(t)

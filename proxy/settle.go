@@ -170,7 +170,9 @@ func (s *session) learn(r *residue) {
 			ok = ok && a && b
 			continue
 		}
-		if !r.undid(setting.Name) {
+		// What isn't set is what the client began with, unless it had set it to
+		// what the server has anyway.
+		if was, _ := client.Value(setting.Name); was != setting.Value || !r.unreset(setting.Name) {
 			client = s.defaulted(client, setting.Name)
 		}
 		if standard, reported := srv.params.Value(setting.Name); !s.reports(setting.Name) {
@@ -196,7 +198,8 @@ func (s *session) learn(r *residue) {
 // login is without a value because of a RESET.
 func (s *session) emptied(r *residue, found *state.Setting) bool {
 	_, own := s.startup.Value(found.Name)
-	return own && r.reset && found.Value == "" && strings.Contains(found.Name, ".")
+	_, set := s.server.params.Value(found.Name)
+	return own && (r.reset || !set) && found.Value == "" && strings.Contains(found.Name, ".")
 }
 
 // reports reports whether the server at hand tells of every change of a
