@@ -133,3 +133,23 @@ func TestResetThatIsRolledBack(t *testing.T) {
 		}
 	}
 }
+
+// What the server tells of a value is in its own encoding, which a RESET may have
+// made another one than the client's.
+func TestResetOfTheEncoding(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1\nsession_audit = always")
+	a := talk(t, p.address(), param("client_encoding", "LATIN1")...)
+	for _, script := range [][]string{
+		{"set app.drink to 'caf\xe9'", "reset client_encoding"},
+		{"begin; set app.drink to 'caf\xe9'; reset client_encoding; commit"},
+	} {
+		a.run(script...)
+		for range 2 {
+			if got := a.query("select encode(convert_to(current_setting('app.drink'), 'UTF8'), 'hex')"); got != "636166c3a9" {
+				t.Errorf("%q: %s", script, got)
+			}
+			talk(t, p.address()).query("set app.drink to 'tea'")
+		}
+		a.run("reset app.drink")
+	}
+}

@@ -161,13 +161,19 @@ func (s *session) auditFailed(report wire.Report) {
 func (s *session) learn(r *residue) {
 	srv := s.server
 	client, server, ok := s.params, srv.params, true
-	var told []byte
+	// The values are in the server's client_encoding, and so is what is recorded
+	// of them, as long as that itself hasn't become the client's own again.
 	for setting := range r.findings.Settings() {
 		if setting.Explicit && !s.emptied(r, &setting) {
 			var a, b bool
 			client, a = s.proxy.params.With(client, setting.Name, setting.Value)
 			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
 			ok = ok && a && b
+		}
+	}
+	var told []byte
+	for setting := range r.findings.Settings() {
+		if setting.Explicit && !s.emptied(r, &setting) {
 			continue
 		}
 		// What isn't set is what the client began with, unless it had set it to
