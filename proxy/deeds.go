@@ -45,6 +45,8 @@ type deeds struct {
 	apart bool
 	// shifts is what they may change of how later texts are read.
 	shifts shift
+	// encodes is what they set client_encoding to, if shifts doesn't have it.
+	encodes encodings
 	// completed counts the statements of a Query that have been executed.
 	completed int
 }
@@ -93,7 +95,7 @@ func (s *session) readText(text []byte, prepared bool) (d *deeds, denied denial)
 func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept, leaves, listens, turns, shifts := s.w.effects[:0], false, false, false, shift(0)
+	kept, leaves, listens, turns, shifts, encodes := s.w.effects[:0], false, false, false, shift(0), encodings(0)
 	for i := range effects {
 		e := &effects[i]
 		if denied = s.denies(e); denied.refusal != 0 {
@@ -106,7 +108,12 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 		leaves = leaves || matters
 		listens = listens || changesChannels(e)
 		turns = turns || e.Kind == state.KindPrepare || e.Kind == state.KindDeallocate || e.Kind == state.KindDeallocateAll
-		shifts |= shiftOf(e)
+		h := shiftOf(e)
+		if h&shiftDialect == shiftEncoding {
+			encodes |= s.encodes(e)
+			h &^= shiftEncoding
+		}
+		shifts |= h
 		if matters || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
@@ -123,7 +130,8 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
-		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, turns: turns, shifts: shifts,
+		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, turns: turns,
+		shifts: shifts, encodes: encodes,
 	}
 	clear(kept)
 	for i := range d.effects {

@@ -22,12 +22,44 @@ import (
 type shift uint8
 
 const (
-	shiftDialect shift = 1 << iota // where strings end
-	shiftMeaning                   // how constants are read in a statement that is prepared
-	shiftPath                      // which tables and functions names are
+	shiftStrings  shift = 1 << iota // what a backslash in a string is
+	shiftEncoding                   // which bytes are characters
+	shiftMeaning                    // how constants are read in a statement that is prepared
+	shiftPath                       // which tables and functions names are
 
-	shiftAll = shiftDialect | shiftMeaning | shiftPath
+	shiftDialect = shiftStrings | shiftEncoding // where strings end
+	shiftAll     = shiftDialect | shiftMeaning | shiftPath
 )
+
+// encodings are sorts of client_encoding, by bits: what statements set it to.
+// From one to another of the same sort nothing changes for the reading.
+type encodings uint8
+
+// without reports whether one of them is of another sort than now.
+func (l encodings) without(now state.Encoding) bool {
+	return l&^(1<<now) != 0 || l&(1<<state.EncodingUnknown) != 0
+}
+
+// encodes are the sorts of client_encoding that an effect on it leads to. A RESET
+// leads to the server's own, and from there to the one the client came with.
+func (s *session) encodes(e *state.Effect) encodings {
+	const name, unknown = "client_encoding", 1 << state.EncodingUnknown
+	switch {
+	case !e.Exact || e.Bound != [3]uint16{} || !strings.EqualFold(string(e.Name), name) || s.server == nil:
+	case e.Kind == state.KindSet:
+		return 1 << state.EncodingOf(string(e.Value))
+	case e.Kind == state.KindReset:
+		first, known := s.server.base.Value(name)
+		last, own := s.startup.Value(name)
+		if !own {
+			last = first
+		}
+		if known {
+			return 1<<state.EncodingOf(first) | 1<<state.EncodingOf(last)
+		}
+	}
+	return unknown
+}
 
 // reading is what is known of how a client's texts are read. It belongs to the
 // session's loop; the zero value is certain of what the parameters say.
@@ -41,9 +73,6 @@ type reading struct {
 // dialect is how the client's next text is read.
 func (s *session) dialect() state.Dialect {
 	r := &s.reading
-	if s.uncertain()&shiftDialect != 0 {
-		return state.Dialect{Strings: state.StringsUnknown, Encoding: state.EncodingUnknown}
-	}
 	if r.of != s.params || s.params == nil {
 		r.of = s.params
 		encoding, known := s.params.Value("client_encoding")
@@ -55,7 +84,15 @@ func (s *session) dialect() state.Dialect {
 			r.dialect.Strings = state.StringsEscape
 		}
 	}
-	return r.dialect
+	d := r.dialect
+	unsure := s.uncertain()
+	if unsure&shiftStrings != 0 {
+		d.Strings = state.StringsUnknown
+	}
+	if unsure&shiftEncoding != 0 {
+		d.Encoding = state.EncodingUnknown
+	}
+	return d
 }
 
 // uncertain is what isn't certain now of how the client's next text is read.
@@ -87,8 +124,12 @@ func (s *session) shift(d *deeds) {
 	if d == nil {
 		return
 	}
-	before := s.uncertain() | d.shifts
-	s.reading.shifting |= d.shifts
+	shifts := d.shifts
+	if d.encodes.without(s.dialect().Encoding) {
+		shifts |= shiftEncoding
+	}
+	before := s.uncertain() | shifts
+	s.reading.shifting |= shifts
 	for i := range d.effects {
 		switch e := &d.effects[i]; {
 		case e.Kind == state.KindExecute:
@@ -107,6 +148,9 @@ func (s *session) shiftsBy(name []byte) shift {
 	h := one.shifts
 	if d := s.named.find(name); d != nil {
 		h |= d.shifts
+		if d.encodes != 0 {
+			h |= shiftEncoding
+		}
 	}
 	return h
 }
@@ -135,8 +179,10 @@ func shiftOf(e *state.Effect) shift {
 	switch path, decides := prepared.Decides(name); {
 	case e.Bound[0] != 0, !state.Nameable(name): // it may be any
 		return shiftAll
-	case strings.EqualFold(name, "client_encoding"), strings.EqualFold(name, "standard_conforming_strings"):
-		return shiftDialect | shiftMeaning
+	case strings.EqualFold(name, "client_encoding"):
+		return shiftEncoding | shiftMeaning
+	case strings.EqualFold(name, "standard_conforming_strings"):
+		return shiftStrings | shiftMeaning
 	case path:
 		return shiftPath
 	case decides:
