@@ -240,14 +240,14 @@ func transcript(list []answer) string {
 }
 
 // resting ends what holds a server.
-const resting = "discard temp; select pg_advisory_unlock_all()"
+const resting = "discard temp; select pg_advisory_unlock_all(); deallocate all"
 
 func (b *blunt) rest() error {
 	if !b.outside() {
 		b.rollback()
 	}
 	got := transcript(b.k.ask(simple("rollback"))) + " " + transcript(b.k.ask(simple(resting)))
-	if !strings.HasSuffix(got, "C=DISCARD TEMP D= C=SELECT 1 Z=I") {
+	if !strings.HasSuffix(got, "C=DISCARD TEMP D= C=SELECT 1 C=DEALLOCATE ALL Z=I") {
 		return fmt.Errorf("coming to rest: %s", got)
 	}
 	return nil
