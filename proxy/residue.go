@@ -98,8 +98,21 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 		r.names = append(r.names, "role") // it resets the role
 	}
 	if e.Kind == state.KindReset {
-		r.reset = true
+		r.wasReset(name)
+	}
+}
+
+// wasReset notes a RESET of a parameter, or of any if its name can't be one.
+func (r *residue) wasReset(name string) {
+	r.reset = true
+	switch {
+	case name == "" || !state.Nameable(name):
+		r.whole = true
+	case !slices.Contains(r.resets, name):
 		r.resets = append(r.resets, name)
+	}
+	if name == "session_authorization" {
+		r.wasReset("role")
 	}
 }
 
