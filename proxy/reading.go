@@ -103,8 +103,11 @@ func (s *session) uncertain() shift {
 	switch {
 	case r.shifting == 0 || !x.questioned():
 		return r.shifting
-	case x.status != wire.TxIdle || !x.settled(): // a question may be what the rest is
+	case x.status != wire.TxIdle: // what was changed may be rolled back
 		return r.shifting &^ shiftDialect
+	case !x.settled(): // the question may be what the rest is
+		r.shifting &^= shiftDialect
+		return r.shifting
 	}
 	r.shifting = 0
 	return 0
