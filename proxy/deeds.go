@@ -45,8 +45,9 @@ type deeds struct {
 	apart bool
 	// shifts is what they may change of how later texts are read.
 	shifts shift
-	// encodes is what they set client_encoding to, if shifts doesn't have it.
-	encodes encodings
+	// dialects is what they set the parameters to that decide on the dialect, as
+	// far as shifts hasn't that.
+	dialects dialects
 	// completed counts the statements of a Query that have been executed.
 	completed int
 }
@@ -95,7 +96,7 @@ func (s *session) readText(text []byte, prepared bool) (d *deeds, denied denial)
 func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept, leaves, listens, turns, shifts, encodes := s.w.effects[:0], false, false, false, shift(0), encodings(0)
+	kept, leaves, listens, turns, shifts, set := s.w.effects[:0], false, false, false, shift(0), dialects(0)
 	for i := range effects {
 		e := &effects[i]
 		if denied = s.denies(e); denied.refusal != 0 {
@@ -109,9 +110,11 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 		listens = listens || changesChannels(e)
 		turns = turns || e.Kind == state.KindPrepare || e.Kind == state.KindDeallocate || e.Kind == state.KindDeallocateAll
 		h := shiftOf(e)
-		if h&shiftDialect == shiftEncoding {
-			encodes |= s.encodes(e)
-			h &^= shiftEncoding
+		if h&shiftDialect != 0 && e.Kind != state.KindUnsure {
+			if l, known := s.leadsTo(e); known {
+				set |= l
+				h &^= shiftDialect
+			}
 		}
 		shifts |= h
 		if matters || s.toldOf(e, prepared) {
@@ -131,7 +134,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
 		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, turns: turns,
-		shifts: shifts, encodes: encodes,
+		shifts: shifts, dialects: set,
 	}
 	clear(kept)
 	for i := range d.effects {

@@ -31,34 +31,98 @@ const (
 	shiftAll     = shiftDialect | shiftMeaning | shiftPath
 )
 
-// encodings are sorts of client_encoding, by bits: what statements set it to.
-// From one to another of the same sort nothing changes for the reading.
-type encodings uint8
+// dialects are what statements set the parameters to that decide on the dialect,
+// by bits: the sort of client_encoding, and whether strings are as the standard
+// has them. From one value to another of the same sort nothing changes for the
+// reading.
+type dialects uint16
 
-// without reports whether one of them is of another sort than now.
-func (l encodings) without(now state.Encoding) bool {
-	return l&^(1<<now) != 0 || l&(1<<state.EncodingUnknown) != 0
+const (
+	stringsStandard dialects = 1 << (iota + 8)
+	stringsEscape
+
+	anyStrings  = stringsStandard | stringsEscape
+	anyEncoding = stringsStandard - 1
+)
+
+// from is what may change with them for a session that reads as now.
+func (l dialects) from(now state.Dialect) (h shift) {
+	if now.Encoding == state.EncodingUnknown || l&anyEncoding&^(1<<now.Encoding) != 0 {
+		h |= l.about() & shiftEncoding
+	}
+	same := dialects(0)
+	switch now.Strings {
+	case state.StringsConforming:
+		same = stringsStandard
+	case state.StringsEscape:
+		same = stringsEscape
+	}
+	if l&anyStrings&^same != 0 {
+		h |= shiftStrings
+	}
+	return h
 }
 
-// encodes are the sorts of client_encoding that an effect on it leads to. A RESET
-// leads to the server's own, and from there to the one the client came with.
-func (s *session) encodes(e *state.Effect) encodings {
-	const name, unknown = "client_encoding", 1 << state.EncodingUnknown
-	switch {
-	case !e.Exact || e.Bound != [3]uint16{} || !strings.EqualFold(string(e.Name), name) || s.server == nil:
-	case e.Kind == state.KindSet:
-		return 1 << state.EncodingOf(string(e.Value))
-	case e.Kind == state.KindReset:
-		first, known := s.server.base.Value(name)
-		last, own := s.startup.Value(name)
-		if !own {
-			last = first
+// about is which of the parameters are set.
+func (l dialects) about() (h shift) {
+	if l&anyEncoding != 0 {
+		h |= shiftEncoding
+	}
+	if l&anyStrings != 0 {
+		h |= shiftStrings
+	}
+	return h
+}
+
+const (
+	encodingName = "client_encoding"
+	stringsName  = "standard_conforming_strings"
+)
+
+// dialectOf is what a value of one of these parameters stands for; 0 if that
+// isn't known.
+func dialectOf(name, value string) dialects {
+	if name == encodingName {
+		if e := state.EncodingOf(value); e != state.EncodingUnknown {
+			return 1 << e
 		}
-		if known {
-			return 1<<state.EncodingOf(first) | 1<<state.EncodingOf(last)
+		return 0
+	}
+	switch value {
+	case "on":
+		return stringsStandard
+	case "off":
+		return stringsEscape
+	}
+	return 0
+}
+
+// leadsTo is what the parameters may be behind an effect. A RESET leads to the
+// server's own value, and from there to the one the client came with. known is
+// false if it may be anything.
+func (s *session) leadsTo(e *state.Effect) (l dialects, known bool) {
+	if s.server == nil {
+		return 0, false
+	}
+	known = true
+	for _, name := range [...]string{encodingName, stringsName} {
+		if !strings.EqualFold(string(e.Name), name) && e.Kind != state.KindResetAll && e.Kind != state.KindDiscardAll {
+			continue
+		}
+		value, ok := s.server.base.Value(name)
+		if e.Kind == state.KindSet {
+			value, ok = string(e.Value), e.Exact && e.Bound == [3]uint16{}
+		}
+		one := dialectOf(name, value)
+		known = known && ok && one != 0
+		l |= one
+		if own, has := s.startup.Value(name); has && e.Kind != state.KindSet {
+			one = dialectOf(name, own)
+			known = known && one != 0
+			l |= one
 		}
 	}
-	return unknown
+	return l, known && l != 0
 }
 
 // reading is what is known of how a client's texts are read. It belongs to the
@@ -75,12 +139,12 @@ func (s *session) dialect() state.Dialect {
 	r := &s.reading
 	if r.of != s.params || s.params == nil {
 		r.of = s.params
-		encoding, known := s.params.Value("client_encoding")
+		encoding, known := s.params.Value(encodingName)
 		r.dialect = state.Dialect{Encoding: state.EncodingOf(encoding)}
 		if !known {
 			r.dialect.Encoding = state.EncodingUnknown
 		}
-		if value, _ := s.params.Value("standard_conforming_strings"); value == "off" {
+		if value, _ := s.params.Value(stringsName); value == "off" {
 			r.dialect.Strings = state.StringsEscape
 		}
 	}
@@ -127,10 +191,7 @@ func (s *session) shift(d *deeds) {
 	if d == nil {
 		return
 	}
-	shifts := d.shifts
-	if d.encodes.without(s.dialect().Encoding) {
-		shifts |= shiftEncoding
-	}
+	shifts := d.shifts | d.dialects.from(s.dialect())
 	before := s.uncertain() | shifts
 	s.reading.shifting |= shifts
 	for i := range d.effects {
@@ -150,10 +211,7 @@ func (s *session) shiftsBy(name []byte) shift {
 	one, _ := s.sql.find(name)
 	h := one.shifts
 	if d := s.named.find(name); d != nil {
-		h |= d.shifts
-		if d.encodes != 0 {
-			h |= shiftEncoding
-		}
+		h |= d.shifts | d.dialects.about()
 	}
 	return h
 }
@@ -182,9 +240,9 @@ func shiftOf(e *state.Effect) shift {
 	switch path, decides := prepared.Decides(name); {
 	case e.Bound[0] != 0, !state.Nameable(name): // it may be any
 		return shiftAll
-	case strings.EqualFold(name, "client_encoding"):
+	case strings.EqualFold(name, encodingName):
 		return shiftEncoding | shiftMeaning
-	case strings.EqualFold(name, "standard_conforming_strings"):
+	case strings.EqualFold(name, stringsName):
 		return shiftStrings | shiftMeaning
 	case path:
 		return shiftPath
