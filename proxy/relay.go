@@ -154,12 +154,7 @@ func (s *session) clientMessage(p *splice) bool {
 	case wire.Query:
 		return s.clientQuery(p, h)
 	case wire.Execute:
-		v := s.exchange.client(wire.Execute)
-		if v == forward {
-			s.exchange.attach(s.bound)
-			s.expectAll(s.bound)
-		}
-		return s.apply(p, h, v, nil)
+		return s.clientExecute(p, h)
 	}
 	v := s.exchange.client(h.Type)
 	if h.Type == wire.FunctionCall && v == forward && !s.rules.blind {
@@ -348,7 +343,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		if s.exchange.statements != nil {
 			s.ensureUnnamed(p)
 		}
-		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds.of(portal)), nil)
+		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), portal, s.unnamed.deeds), nil)
 	}
 	if !s.provideBound(p, name) || !s.provide(p, s.named.find(name), true) {
 		return s.waitForServer(p)
@@ -362,7 +357,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 	if d == nil && s.sql != nil {
 		d = s.executing(name)
 	}
-	s.bind(v, d.of(portal))
+	s.bind(v, portal, d)
 	if v != replace || !follow {
 		return s.apply(p, h, v, out)
 	}

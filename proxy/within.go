@@ -87,5 +87,9 @@ func (p *pending) excused(body []byte) bool {
 		return false
 	}
 	r := wire.ParseReport(body)
-	return r.Code == "26000" || r.Code == "25P02"
+	return notExecuted(r.Code)
 }
+
+// notExecuted reports whether an error is one by which EXECUTE is refused: there
+// is no such statement, or the transaction has failed.
+func notExecuted(code string) bool { return code == "26000" || code == "25P02" }
