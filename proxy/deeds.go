@@ -96,7 +96,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 		listens = listens || changesChannels(e)
 		turns = turns || e.Kind == state.KindPrepare || e.Kind == state.KindDeallocate || e.Kind == state.KindDeallocateAll
 		shifts |= shiftOf(e)
-		if matters || s.toldOf(e, prepared) {
+		if matters || e.Kind == state.KindChangeSchema || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
 	}

@@ -20,8 +20,8 @@ import (
 //     these values before and after.
 //  3. A variant is prepared under the values before: they are set for that
 //     moment, and taken back.
-//  4. While it isn't certain what the values are (see reading.go), a client
-//     shares with nobody.
+//  4. While it isn't certain what the values are (see reading.go), or the client
+//     has temporary objects that may be meant, it shares with nobody.
 //
 // The search_path is an exception: servers themselves look whether it is what it
 // was, so that a copy that is there serves all.
@@ -34,12 +34,21 @@ type meant struct {
 	private string // tells what is prepared while it isn't; empty until needed
 }
 
-// doubt notes what isn't certain of the client's parameters.
+// doubt notes what isn't certain of what the client's statements mean.
 func (s *statements) doubt(unsure shift) {
-	s.meant.unsure = unsure & (shiftMeaning | shiftPath)
+	s.meant.unsure = unsure &^ shiftDialect
 	if s.meant.unsure == 0 {
 		s.meant.private = ""
 	}
+}
+
+// doubtNames has the session's names follow what isn't certain now.
+func (s *session) doubtNames() {
+	unsure := s.uncertain()
+	if s.residue.hasTemporary() {
+		unsure |= shiftTemporary
+	}
+	s.names.doubt(unsure)
 }
 
 // now is what the client's parameters say of what texts mean.
@@ -161,7 +170,7 @@ func separated(dst []byte) []byte {
 // aroundNow are the commands around the preparation, at this moment, of what was
 // prepared under home; empty if none are needed, or if that isn't known.
 func (s *session) aroundNow(home *prepared.Meaning, of prepared.Sensitivity) (ahead, behind string) {
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	now := s.names.certain()
 	if home == nil || now != nil && now.Key(of) == home.Key(of) {
 		return "", ""

@@ -23,8 +23,9 @@ const (
 	shiftDialect shift = 1 << iota // where strings end
 	shiftMeaning                   // how constants are read in a statement that is prepared
 	shiftPath                      // which tables and functions names are
+	shiftTemporary                 // likewise, for this client alone: it has temporary ones
 
-	shiftAll = shiftDialect | shiftMeaning | shiftPath
+	shiftAll = shiftDialect | shiftMeaning | shiftPath | shiftTemporary
 )
 
 // reading is what is known of how a client's texts are read. It belongs to the
@@ -77,7 +78,7 @@ func (s *session) shift(d *deeds) {
 	if d == nil {
 		return
 	}
-	before := s.uncertain() | d.shifts
+	before := (s.uncertain() | d.shifts) &^ shiftTemporary
 	s.reading.shifting |= d.shifts
 	for i := range d.effects {
 		switch e := &d.effects[i]; {
@@ -117,6 +118,8 @@ func shiftOf(e *state.Effect) shift {
 		return shiftAll
 	case state.KindResetAll, state.KindDiscardAll:
 		return shiftAll
+	case state.KindCreateTemporary:
+		return shiftTemporary
 	case state.KindSet, state.KindReset:
 	default:
 		return 0

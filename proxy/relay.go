@@ -265,7 +265,7 @@ func (s *session) clientParse(p *splice, h wire.Header) bool {
 	if done, more := s.readNamed(p, h, body); done {
 		return more
 	}
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	out, v := s.exchange.parse(p.insert(), body)
 	p.out = out
 	s.countParse(v)
@@ -348,7 +348,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 	if !s.provideBound(p, name) || !s.provide(p, s.named.find(name), true) {
 		return s.waitForServer(p)
 	}
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
 	p.out = out
@@ -398,7 +398,7 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	if withoutName {
 		s.ensureUnnamed(p)
 	}
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v := s.exchange.describe(p.out, body)
 	p.out = out

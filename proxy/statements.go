@@ -90,7 +90,7 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	n := s.names.Set(own, statement)
 	n.Home = s.certain()
 	n.Seen = n.Home
-	if s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) {
+	if s.meant.unsure == 0 && s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) {
 		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, as: n, name: own})
 		return dst, drop
 	}
@@ -351,7 +351,7 @@ var (
 // sent finds nothing, which the server will say.
 func (x *exchange) commandComplete(tag []byte) {
 	s := x.statements
-	if altersSchema(tag, x.temporary) {
+	if x.creates || altersSchema(tag, x.temporary) {
 		x.altered = true
 		x.schema.changed()
 		return
