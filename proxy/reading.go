@@ -20,10 +20,10 @@ import (
 type shift uint8
 
 const (
-	shiftDialect shift = 1 << iota // where strings end
-	shiftMeaning                   // how constants are read in a statement that is prepared
-	shiftPath                      // which tables and functions names are
-	shiftTemporary                 // likewise, for this client alone: it has temporary ones
+	shiftDialect   shift = 1 << iota // where strings end
+	shiftMeaning                     // how constants are read in a statement that is prepared
+	shiftPath                        // which tables and functions names are
+	shiftTemporary                   // likewise, for this client alone: it has temporary ones
 
 	shiftAll = shiftDialect | shiftMeaning | shiftPath | shiftTemporary
 )

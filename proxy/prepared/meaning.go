@@ -37,17 +37,20 @@ func SensitivityOf(text []byte) Sensitivity {
 }
 
 // decisive are the parameters that decide on the meaning of a text, and the
-// sensitivity from which on they do. The search_path is first.
+// sensitivity from which on they do. The search_path is first. Some decide on what
+// a server computes when it plans a statement, and keeps: a number as text.
 var decisive = [...]struct {
 	name string
 	from Sensitivity
 }{
 	{"search_path", SensitiveToPath},
+	{"IntervalStyle", SensitiveToPath},
+	{"extra_float_digits", SensitiveToPath},
 	{"transform_null_equals", SensitiveToPath},
 	{"DateStyle", SensitiveToConstants},
-	{"IntervalStyle", SensitiveToConstants},
 	{"TimeZone", SensitiveToConstants},
 	{"array_nulls", SensitiveToConstants},
+	{"bytea_output", SensitiveToConstants},
 	{"lc_monetary", SensitiveToConstants},
 	{"timezone_abbreviations", SensitiveToConstants},
 	{"xmloption", SensitiveToConstants},
