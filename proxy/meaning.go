@@ -24,7 +24,8 @@ import (
 //     has temporary objects that may be meant, it shares with nobody.
 //
 // The search_path is an exception: servers themselves look whether it is what it
-// was, so that a copy that is there serves all.
+// was, so that a copy that is there serves all. So it is with the user whose
+// schema is in it; but a text that is prepared is shared only with who is the same.
 
 // meant is what a client's next statement means, as far as its parameters say.
 type meant struct {
@@ -98,7 +99,7 @@ func (s *statements) choose(n *prepared.Name) {
 	of := n.Statement.Sensitivity()
 	key := n.Home.Key(of)
 	n.Seen = now
-	if now != nil && now.Key(of) == key {
+	if now != nil && now.Values(of) == n.Home.Values(of) {
 		s.become(n, key, nil)
 		return
 	}
@@ -115,7 +116,7 @@ func (s *statements) choose(n *prepared.Name) {
 		}
 	}
 	if now != nil {
-		key += ">" + now.Key(of)
+		key += ">" + now.Values(of)
 	} else {
 		key += s.alone()
 	}
@@ -172,7 +173,7 @@ func separated(dst []byte) []byte {
 func (s *session) aroundNow(home *prepared.Meaning, of prepared.Sensitivity) (ahead, behind string) {
 	s.doubtNames()
 	now := s.names.certain()
-	if home == nil || now != nil && now.Key(of) == home.Key(of) {
+	if home == nil || now != nil && now.Values(of) == home.Values(of) {
 		return "", ""
 	}
 	return around(home, now, of)

@@ -87,3 +87,31 @@ func TestTemporaryTablesDoNotTurnStatementsPrivateForGood(t *testing.T) {
 		t.Errorf("%s copies", got)
 	}
 }
+
+// So it is with the schema that is called like the role.
+func TestWhatIsPreparedIsAboutTheSchemaOfTheRole(t *testing.T) {
+	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 1")
+	admin := talk(t, postgres.Address())
+	for _, role := range []string{"tenant_a", "tenant_b"} {
+		admin.run("create role "+role, "create schema authorization "+role)
+	}
+	admin.run("create table tenant_a.own (a int)", "create table tenant_b.own (a text)", "grant select on tenant_a.own to tenant_a", "grant select on tenant_b.own to tenant_b")
+	a, b := talk(t, p.address()), talk(t, p.address())
+	a.run("set role tenant_a")
+	b.run("set role tenant_b")
+	for range 2 {
+		for _, k := range []*talker{a, b} {
+			k.run("begin")
+			if got := types(k.ask(parse("s", "select * from own"), describe('S', "s"), bind("", "s"), execute("", 0), closeOf('S', "s"), syncNow)); got != "1 t T 2 C 3 Z:T" {
+				t.Error(got)
+			}
+			k.run("commit")
+		}
+	}
+	// A client that becomes somebody else keeps what it has prepared.
+	a.ask(parse("s", "select current_user::text, 'x'"), syncNow)
+	a.run("set role tenant_b")
+	if got := values(a.ask(bind("", "s"), execute("", 0), syncNow)); strings.Join(got, "") != "tenant_bx" && strings.Join(got, "") != "tenant_b" {
+		t.Errorf("%q", got)
+	}
+}
