@@ -315,10 +315,17 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 	}
 	for i := range d.effects {
 		e := &d.effects[i]
-		if e.Statement >= d.completed && e.Lasts() {
+		if e.Statement >= d.completed && (e.Lasts() || e.Kind == state.KindExecute && s.mayHaveExecuted(e, report)) {
 			s.may(d, e)
 		}
 	}
+}
+
+// mayHaveExecuted reports whether an EXECUTE that has failed may have done
+// something before.
+func (s *session) mayHaveExecuted(e *state.Effect, report *wire.Report) bool {
+	_, known := s.executes(e)
+	return known || !notExecuted(report.Code)
 }
 
 // may notes an effect of a statement that was, or may have been, executed.
