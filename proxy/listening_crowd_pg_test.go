@@ -55,18 +55,27 @@ func (l *listener) ready() error {
 
 // begin logs in and listens.
 func (l *listener) begin(address string) (err error) {
+	if err = l.login(address); err != nil {
+		return err
+	}
+	return l.ask("LISTEN " + l.own + "; LISTEN everybody")
+}
+
+func (l *listener) ask(sql string) error {
+	if _, err := l.conn.Write(wire.AppendQuery(nil, sql)); err != nil {
+		return err
+	}
+	return l.ready()
+}
+
+// login logs in.
+func (l *listener) login(address string) (err error) {
 	if l.conn, err = net.Dial("tcp", address); err != nil {
 		return err
 	}
 	_ = l.conn.SetDeadline(time.Now().Add(time.Minute))
 	l.in = bufio.NewReaderSize(l.conn, 512)
 	if _, err = l.conn.Write(startupPacket("postgres", "app")); err != nil {
-		return err
-	}
-	if err = l.ready(); err != nil {
-		return err
-	}
-	if _, err = l.conn.Write(wire.AppendQuery(nil, "LISTEN "+l.own+"; LISTEN everybody")); err != nil {
 		return err
 	}
 	return l.ready()
