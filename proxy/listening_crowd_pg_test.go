@@ -125,13 +125,10 @@ func each(list []listener, f func(*listener) error) error {
 	return nil
 }
 
-func TestThousandsListenThroughOneConnection(t *testing.T) { listeningCrowd(t, 5000, 8) }
-func TestHundredsListenWithOneServer(t *testing.T)         { listeningCrowd(t, 400, 1) }
-
-// listeningCrowd has very many clients listen, each on its own channel and on
-// one that is everybody's, with a pool of the given size.
-func listeningCrowd(t *testing.T, listeners, size int) {
-	const loud = 20
+// Hundreds of clients listen, each on its own channel and on one that is
+// everybody's, with a single server in the pool.
+func TestHundredsListenWithOneServer(t *testing.T) {
+	const listeners, size, loud = 400, 1, 20
 	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\ndefault_pool_size = %d\nevent_loops = 2\nmax_client_conn = 6000\nlisten_backlog = 1000\n", size))
 	list := make([]listener, listeners)
 	start := time.Now()
