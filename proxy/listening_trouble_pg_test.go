@@ -95,6 +95,37 @@ func TestListenWithoutHub(t *testing.T) {
 	}
 }
 
+// A hub that can't come back for a while costs those who listen by it the gap,
+// of which they are told, and others nothing: they hear from their servers.
+func TestHubThatCantComeBack(t *testing.T) {
+	server := pgtest.Start(t, pgserver.Options{Roles: []pgserver.Role{{Name: "app"}}, Databases: []string{"app"}})
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\n[databases]\n"+on(server, "app", "user=app"))
+	a, b := talk(t, p.address()), talk(t, p.address())
+	a.run("listen news")
+	p.multiplexed()
+	pid := p.hubPID()
+	b.run("begin; select 1") // has a server
+	admin := talk(t, server.Address())
+	admin.run("alter role app nologin", fmt.Sprintf("select pg_terminate_backend(%d)", pid))
+	eventually(t, "the loss", func() bool { return !p.ListenStats()[0].Connected })
+	b.run("listen news", "commit", "notify news, 'missed by one'")
+	if got := b.hear(1); got != "news:missed by one" {
+		t.Errorf("heard %s", got)
+	}
+	admin.run("alter role app login")
+	a.missed()
+	p.multiplexed()
+	admin.run("notify news, 'for both'")
+	for _, k := range []*talker{a, b} {
+		if got := k.hear(1); got != "news:for both" {
+			t.Errorf("heard %s", got)
+		}
+	}
+	if st := p.ListenStats()[0]; st.Gaps != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // A client whose encoding Postgres would have to convert to keeps its server.
 func TestListenInAnotherEncoding(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\n")
