@@ -70,7 +70,7 @@ type Handover struct {
 	marker string
 	claims map[string]claim
 
-	underWay         map[string]struct{}
+	underWay         map[string]struct{} // nil when there are none, as mostly
 	ready, crossings int // of those under way
 
 	token        string // under way, "" if none
@@ -83,7 +83,7 @@ type Handover struct {
 // NewHandover returns the Handover of a client that has no channels yet. marker
 // is the hub's Marker.
 func NewHandover(marker string) *Handover {
-	return &Handover{marker: marker, claims: make(map[string]claim), underWay: make(map[string]struct{})}
+	return &Handover{marker: marker, claims: make(map[string]claim)}
 }
 
 // Has reports whether the channel was begun and not forgotten.
@@ -232,7 +232,7 @@ func (h *Handover) ForgetThese(channels map[string]struct{}) (released []Note) {
 // ForgetAll notes that the client stopped listening, or leaves.
 func (h *Handover) ForgetAll() {
 	clear(h.claims)
-	clear(h.underWay)
+	h.underWay = nil
 	h.ready, h.crossings = 0, 0
 	h.kept = nil
 	h.release()
@@ -275,6 +275,9 @@ func (h *Handover) put(channel string, c claim) {
 	case crossing:
 		h.crossings++
 	}
+	if h.underWay == nil {
+		h.underWay = make(map[string]struct{})
+	}
 	h.underWay[channel] = struct{}{}
 }
 
@@ -289,7 +292,9 @@ func (h *Handover) remove(channel string) {
 		h.crossings--
 	}
 	delete(h.claims, channel)
-	delete(h.underWay, channel)
+	if delete(h.underWay, channel); len(h.underWay) == 0 {
+		h.underWay = nil
+	}
 }
 
 // move brings all channels of one stage, which isn't settled, to another.
