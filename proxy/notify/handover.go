@@ -71,7 +71,7 @@ type Handover struct {
 	claims map[string]claim
 
 	underWay         map[string]struct{} // nil when there are none, as mostly
-	ready, crossings int // of those under way
+	ready, crossings int                 // of those under way
 
 	token        string // under way, "" if none
 	seenByServer bool
