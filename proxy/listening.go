@@ -35,6 +35,8 @@ import (
 //     client is between transactions and takes what it is sent.
 //  5. The hub knows the inbox only until UnlistenAll, and of a session that has
 //     left the inbox wants nothing.
+//  6. A server is told to listen no more only if all is known that it listens on,
+//     and the hub has it: an audit that failed leaves it as it is.
 //
 // A channel that the hub can't have stays with the server, which the client
 // keeps: that is a pin like any other.

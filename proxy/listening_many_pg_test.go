@@ -74,7 +74,7 @@ func TestMoreChannelsThanCanBeFollowed(t *testing.T) {
 	limit(-1)
 	p.hubPID()
 	sender := talk(t, server.Address())
-	for range 3 { // while what the hub can have goes over to it
+	for range 2 { // while what the hub can have goes over to it
 		sender.run(notifyMany(n))
 		k.hearsMany(n)
 	}

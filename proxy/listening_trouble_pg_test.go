@@ -167,6 +167,27 @@ func TestTooManyNotifications(t *testing.T) {
 	p.multiplexed()
 }
 
+// As many as one transaction may well bring don't send away a client that reads.
+func TestBurstSendsNobodyAway(t *testing.T) {
+	const n = 100_000
+	p := startPooler(t, listenSettings)
+	k := talk(t, p.address())
+	k.run("listen news")
+	p.multiplexed()
+	sender := talk(t, postgres.Address())
+	sender.say(simple(fmt.Sprintf("select count(pg_notify('news', i || repeat('x', 60))) from generate_series(1, %d) i", n)))
+	for i := range n {
+		if a := k.next(); a.typ != wire.NotificationResponse {
+			t.Fatalf("after %d: %s", i, types([]answer{a}))
+		}
+		if got, want := k.heard[0].payload, fmt.Sprint(i+1, strings.Repeat("x", 60)); got != want {
+			t.Fatalf("after %d: heard %s", i, got)
+		}
+		k.heard = nil
+	}
+	sender.until("Z")
+}
+
 func TestListenerThatNeverReads(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\nlisten_queue_size = 50\n")
 	deaf, k := talk(t, p.address()), talk(t, p.address())
