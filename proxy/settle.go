@@ -155,6 +155,9 @@ func (s *session) auditFailed(report wire.Report) {
 	s.log().Warn("the server doesn't say what a client has left in its session, which keeps it", "error", report.Message)
 	r.forgetSuspicion()
 	r.pin(state.HoldsUnknown, func() string { return "session_audit: " + report.Message })
+	if l := s.listening; l != nil && l.onServer && r.asked&state.HoldsListens != 0 {
+		s.staysOnServer() // to what else than the hub knows of isn't known
+	}
 }
 
 // learn records what parameters are now, as the server has said.
