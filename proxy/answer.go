@@ -5,6 +5,7 @@ import (
 
 	"carpool/config"
 	"carpool/pool"
+	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
 
@@ -69,7 +70,6 @@ func (s *session) progressed() {
 		return
 	}
 	if s.holding {
-		s.holding = false
 		s.client.Resume()
 	}
 	switch {
@@ -79,6 +79,10 @@ func (s *session) progressed() {
 		s.reject(shuttingDown())
 	case s.poisoned && !s.begun && s.exchange.settled():
 		s.drawPoison()
+	case s.holding && s.unserved:
+		// It keeps the server until that has done something for it. So every
+		// checkout that isn't in vain, whatever a message may wait for, ends with
+		// an answer for the client, and all come to their turn.
 	case s.releasable():
 		s.settle()
 	}
@@ -124,7 +128,10 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if h.Type == wire.ErrorResponse && s.body > 0 && !s.bodyDrop || s.state == stateFarewell {
 		s.exchange.keeping = false // nothing can be put in here
 	}
-	s.exchange.temporary = s.residue.hasTemporary()
+	if h.Type == wire.CommandComplete {
+		s.exchange.temporary = s.residue.hasTemporary() || n.deeds.changes(state.KindCreateTemporary)
+		s.exchange.creates = n.deeds.changes(state.KindChangeSchema)
+	}
 	v := s.exchange.server(h.Type, body)
 	if h.Type == wire.NotificationResponse && need > 0 {
 		v = s.fromServer(body)
@@ -145,15 +152,16 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	case forward:
 		p.keep(size)
 	case replace:
-		report := n.excuse
-		if refusal != 0 {
-			r := refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load()))
-			if s.exchange.status == wire.TxFailed && refusal.ofText() {
-				r = transactionAborted()
-			}
-			report = &r
+		var report wire.Report
+		switch {
+		case refusal == 0:
+			report = n.excuse.report
+		case s.exchange.status == wire.TxFailed && refusal.ofText():
+			report = transactionAborted()
+		default:
+			report = refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load()))
 		}
-		p.out = wire.AppendError(p.insert(), *report)
+		p.out = wire.AppendError(p.insert(), report)
 		p.cut(size)
 	case drop, refused:
 		p.cut(size)
@@ -253,8 +261,12 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.suspected(d)
 		}
 	case wire.CommandComplete:
-		if bytes.Equal(body, tagDiscardAll) {
+		switch {
+		case bytes.Equal(body, tagDiscardAll):
 			srv.paramsReset()
+			s.deallocated(nil)
+		case bytes.Equal(body, tagDeallocateAll):
+			s.deallocated(nil)
 		}
 		if d != nil {
 			s.executed(d, n.query, body)
@@ -282,6 +294,8 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.beginRefused(r)
 		case v == refused && errand == errandPrepare:
 			s.notProvided(n.name, &r)
+		case v == refused && errand == errandRestore:
+			s.exchange.excuse("", &r)
 		case v == refused && errand == errandStrangers:
 			s.exchange.doubt = true // something else is there than we know of
 		case v == refused: // the transaction has failed, and the client will hear of that
@@ -333,7 +347,7 @@ func (s *session) answered() {
 		s.xactStart = now
 	}
 	s.since, s.queryStart = now, now
-	s.unlooked = true
+	s.unlooked, s.unserved = true, false
 	if s.account.limits.Load() != nil {
 		s.rearm()
 	}

@@ -160,7 +160,7 @@ func (s *session) begin() {
 	s.names.params = s.params
 	s.exchange.begin(names, &s.route.tenant.schema)
 	s.queryStart, s.xactStart = now, now
-	s.told = false
+	s.told, s.unserved = false, true
 	s.unnamed.here, s.ownNumbers, s.begun = false, false, false
 	wait := now - s.ticket.Since()
 	s.route.count(s.w).clocks().waits.note(wait)
@@ -264,13 +264,16 @@ func (s *session) release() {
 		return
 	}
 	srv.giveBack(upkeep{reset: s.proxy.Config().ServerResetQueryAlways})
+	if s.listening != nil && s.route.superseded.Load() {
+		s.follow() // what it listens on is elsewhere now, and it may ask for nothing
+	}
 }
 
 // unlink parts the session from its server, whose lease goes on.
 func (s *session) unlink() *server {
 	srv := s.server
 	doubt := s.exchange.doubt
-	s.recovering, s.poisoned = false, false
+	s.recovering, s.poisoned, s.holding = false, false, false
 	if s.mending != mendingNone {
 		s.endMending()
 	}

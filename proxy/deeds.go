@@ -45,19 +45,11 @@ type deeds struct {
 	apart bool
 	// shifts is what they may change of how later texts are read.
 	shifts shift
+	// dialects is what they set the parameters to that decide on the dialect, as
+	// far as shifts hasn't that.
+	dialects dialects
 	// completed counts the statements of a Query that have been executed.
 	completed int
-}
-
-// of are the deeds of a portal. One with a name may be executed after others
-// have been bound.
-func (d *deeds) of(portal []byte) *deeds {
-	if d == nil || len(portal) == 0 || d.apart {
-		return d
-	}
-	apart := *d
-	apart.apart = true
-	return &apart
 }
 
 // maxDeeds is how many effects of one text are followed. One with more may do
@@ -93,7 +85,7 @@ func (s *session) readText(text []byte, prepared bool) (d *deeds, denied denial)
 func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	dialect := s.dialect()
 	effects := s.w.classifier.Classify(text, dialect)
-	kept, leaves, listens, turns, shifts := s.w.effects[:0], false, false, false, shift(0)
+	kept, leaves, listens, turns, shifts, set := s.w.effects[:0], false, false, false, shift(0), dialects(0)
 	for i := range effects {
 		e := &effects[i]
 		if denied = s.denies(e); denied.refusal != 0 {
@@ -106,8 +98,15 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 		leaves = leaves || matters
 		listens = listens || changesChannels(e)
 		turns = turns || e.Kind == state.KindPrepare || e.Kind == state.KindDeallocate || e.Kind == state.KindDeallocateAll
-		shifts |= shiftOf(e)
-		if matters || s.toldOf(e, prepared) {
+		h := shiftOf(e)
+		if h&shiftDialect != 0 && e.Kind != state.KindUnsure {
+			if l, known := s.leadsTo(e); known {
+				set |= l
+				h &^= shiftDialect
+			}
+		}
+		shifts |= h
+		if matters || e.Kind == state.KindChangeSchema || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
 	}
@@ -123,7 +122,8 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 	d = &deeds{
 		effects: state.CloneEffects(nil, kept), dialect: dialect,
 		text: append([]byte(nil), text[:min(len(text), maxDeedText)]...),
-		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, turns: turns, shifts: shifts,
+		lone: s.w.classifier.Statements() == 1, leaves: leaves, listens: listens, turns: turns,
+		shifts: shifts, dialects: set,
 	}
 	clear(kept)
 	for i := range d.effects {
@@ -244,7 +244,7 @@ func (s *session) clientQuery(p *splice, h wire.Header) bool {
 	if d != nil {
 		d.lone = d.lone && s.exchange.undisturbed()
 	}
-	if !s.provide(p, d, false) {
+	if s.unreadable(d) || !s.provide(p, d, false) {
 		return s.waitForServer(p)
 	}
 	v := s.exchange.client(wire.Query)
@@ -291,11 +291,14 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if !s.reads() || !ok || s.exchange.full() || s.exchange.skipping {
 		return false, false
 	}
-	if s.exchange.statements != nil && s.exchange.unsettled > 0 {
+	if s.exchange.statements != nil && (s.exchange.unsettled > 0 || s.asksForStatements()) {
 		return true, s.waitForServer(p) // see lookup
 	}
 	if _, taken := s.names.names.Lookup(name); taken {
 		return false, false
+	}
+	if s.exchange.changes > 0 && s.named.find(name) != nil {
+		return true, s.waitForServer(p) // an error may yet take back that it was closed
 	}
 	if _, taken := s.sql.find(name); taken && s.exchange.statements != nil {
 		return true, s.apply(p, h, replace, s.exchange.doom(p.insert(), kindParse, refuseDuplicate, name))
@@ -304,7 +307,7 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if denied.refusal != 0 {
 		return true, s.refuseParse(p, h, denied)
 	}
-	if !s.provide(p, d, true) {
+	if s.unreadable(d) || !s.provide(p, d, true) {
 		return true, s.waitForServer(p)
 	}
 	s.rememberNamed(string(significant(name)), d)
@@ -321,17 +324,4 @@ func (s *session) refuseParse(p *splice, h wire.Header, denied denial) bool {
 		return s.apply(p, h, drop, nil)
 	}
 	return s.apply(p, h, replace, x.doom(p.insert(), kindParse, denied.refusal, []byte(denied.name)))
-}
-
-// bind notes what the portal that is bound leaves behind, with the verdict on
-// its Bind, which it returns.
-func (s *session) bind(v verdict, d *deeds) verdict {
-	if v == forward || v == replace {
-		s.bound = d
-		s.exchange.attach(d)
-		s.recovering = s.recovering || d.takesAway(s.startup)
-		s.expectAll(d)
-		s.shift(d)
-	}
-	return v
 }

@@ -44,8 +44,9 @@ type exchange struct {
 	begun bool
 	// altered: the schema was changed in the present transaction.
 	altered bool
-	// temporary: the client has temporary objects, as far as is known.
-	temporary bool
+	// temporary: the client has temporary objects, as far as is known, or what is
+	// completed makes one; creates: that makes others, whatever its tag.
+	temporary, creates bool
 	// keeping: what is sent is kept, see keep; complete: up to its Sync.
 	keeping, complete bool
 
@@ -96,6 +97,17 @@ func (x *exchange) idle() bool {
 // be it inside a transaction or out.
 func (x *exchange) settled() bool {
 	return x.empty() && !x.batch && !x.skipping && !x.copyIn
+}
+
+// questioned is settled, but the server may have a question of ours to answer,
+// which changes nothing.
+func (x *exchange) questioned() bool {
+	for i := x.head; i < len(x.queue); i++ {
+		if x.queue[i].errand != errandAudit {
+			return false
+		}
+	}
+	return !x.batch && !x.skipping && !x.copyIn
 }
 
 // undisturbed reports whether the server is outside a transaction and, when it

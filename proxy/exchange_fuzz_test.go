@@ -95,7 +95,7 @@ func fuzzErrand(t *testing.T, r *rig, op, arg int) {
 		split(t, x.endErrand(x.dropSQL(nil, name), errandStrangers))
 	}
 	if arg%2 == 0 {
-		x.excuse(&wire.Report{Code: "42P01"})
+		x.excuse(name, &wire.Report{Code: "42P01"})
 	}
 	x.lapsed = nil
 }

@@ -40,8 +40,8 @@ type pending struct {
 	uses *prepared.Statement
 	// deeds are what the client's statements may leave behind; nil for nearly all.
 	deeds *deeds
-	// excuse is why the client's statement may find something missing.
-	excuse *wire.Report
+	// excuse is why the client's statement may find something missing; or nil.
+	excuse *excuse
 }
 
 // provides reports whether what p is owed for prepares a statement of SQL.
@@ -218,7 +218,7 @@ type note struct {
 	deeds  *deeds
 	name   string
 	query  bool
-	excuse *wire.Report
+	excuse *excuse
 }
 
 // noted is what is to be known of the answer that comes next.

@@ -56,7 +56,7 @@ func (u *unit) expect(o outcome) {
 
 // finish notes the end of it.
 func (b *blunt) finish(u *unit) *unit {
-	b.among, b.behind = false, false
+	b.among = false
 	b.over()
 	u.want = append(u.want, "Z="+b.status())
 	u.on = b.on
@@ -91,8 +91,7 @@ func (b *blunt) batch(list ...func() move) *unit {
 	u := &unit{}
 	failed := false
 	b.among = len(list) > 1
-	for i, pick := range list {
-		b.behind = i > 0
+	for _, pick := range list {
 		if b.n(3) == 0 {
 			failed = b.named(u, failed)
 			continue
@@ -120,7 +119,7 @@ func (b *blunt) put(u *unit, said string, messages ...pgproto3.FrontendMessage) 
 // if the batch has failed. It reports whether it has now.
 func (b *blunt) named(u *unit, skipped bool) bool {
 	name := b.planName()
-	p, there := b.plans[name]
+	token, there := b.plans[name]
 	var o outcome
 	switch n := b.n(5); {
 	case n == 0:
@@ -141,12 +140,10 @@ func (b *blunt) named(u *unit, skipped bool) bool {
 			break
 		}
 		b.open(true)
-		if o = b.prepares(name, token, false); o.code == "" {
+		if o = b.prepares(name, token); o.code == "" {
 			return false
 		}
 		b.fail()
-	case p.bySQL && (b.behind || b.failed): // as with EXECUTE
-		return skipped
 	default:
 		b.put(u, "Bind "+name, bind("", name), execute("", 0))
 		if skipped {
@@ -160,7 +157,7 @@ func (b *blunt) named(u *unit, skipped bool) bool {
 		case b.failed:
 			o = failure("25P02")
 		default:
-			o = gives(p.token + " " + b.place())
+			o = gives(token + " " + b.place())
 		}
 	}
 	u.expect(o)
@@ -240,14 +237,14 @@ func transcript(list []answer) string {
 }
 
 // resting ends what holds a server.
-const resting = "discard temp; select pg_advisory_unlock_all()"
+const resting = "discard temp; select pg_advisory_unlock_all(); deallocate all"
 
 func (b *blunt) rest() error {
 	if !b.outside() {
 		b.rollback()
 	}
 	got := transcript(b.k.ask(simple("rollback"))) + " " + transcript(b.k.ask(simple(resting)))
-	if !strings.HasSuffix(got, "C=DISCARD TEMP D= C=SELECT 1 Z=I") {
+	if !strings.HasSuffix(got, "C=DISCARD TEMP D= C=SELECT 1 C=DEALLOCATE ALL Z=I") {
 		return fmt.Errorf("coming to rest: %s", got)
 	}
 	return nil

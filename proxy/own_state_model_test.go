@@ -57,12 +57,6 @@ type frame struct {
 	sight
 }
 
-// plan is a prepared statement: what it answers with before the place's name.
-type plan struct {
-	token string
-	bySQL bool
-}
-
 // mind is what a session must look like to its client.
 type mind struct {
 	base     [slots]string // what RESET leads to
@@ -70,7 +64,7 @@ type mind struct {
 	frames   []frame // the first one is the transaction
 	implicit bool    // the transaction ends with the Query, or at Sync
 	failed   bool
-	plans    map[string]plan
+	plans    map[string]string // prepared statements: what they answer with before the place's name
 	on       [ownChannels]bool // listened on
 	notes    []ownNote         // sent in the transaction
 	temp     string            // what the temporary table has in it
@@ -81,7 +75,7 @@ type mind struct {
 type ownNote struct{ channel, number int }
 
 func newMind(base [slots]string) *mind {
-	m := &mind{base: base, plans: make(map[string]plan)}
+	m := &mind{base: base, plans: make(map[string]string)}
 	for i := range m.now.cells {
 		m.now.cells[i].session = base[i]
 	}

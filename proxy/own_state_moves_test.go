@@ -39,9 +39,8 @@ type actor struct {
 	unicode bool
 	// own are the parameters it came with.
 	own [slots]bool
-	// among: what it says now is part of a longer Query or batch, and behind:
-	// part of a batch that has begun.
-	among, behind bool
+	// among: what it says now is part of a longer Query or batch.
+	among bool
 	// restored: it is told of its own values behind the answer.
 	restored bool
 }
@@ -184,15 +183,12 @@ func (a *actor) preparing() move {
 		}
 	}
 	_, there := a.plans[name]
-	if a.behind {
-		return a.looking() // in the midst of a batch nothing can be prepared for it
-	}
 	switch {
 	case a.n(20) == 0:
 		return move{text: "deallocate all", play: func() outcome { clear(a.plans); return done("DEALLOCATE ALL") }}
 	case !there && a.n(8) != 0:
 		token, text := a.planText()
-		return move{text: "prepare " + name + " as " + text, play: func() outcome { return a.prepares(name, token, true) }}
+		return move{text: "prepare " + name + " as " + text, play: func() outcome { return a.prepares(name, token) }}
 	case a.n(4) == 0:
 		return move{text: "deallocate " + name, play: func() outcome {
 			if _, there := a.plans[name]; !there {
@@ -205,20 +201,20 @@ func (a *actor) preparing() move {
 	return move{text: "execute " + name, play: func() outcome { return a.executes(name) }}
 }
 
-func (a *actor) prepares(name, token string, bySQL bool) outcome {
+func (a *actor) prepares(name, token string) outcome {
 	if _, there := a.plans[name]; there {
 		return failure("42P05")
 	}
-	a.plans[name] = plan{token, bySQL}
+	a.plans[name] = token
 	return done("PREPARE")
 }
 
 func (a *actor) executes(name string) outcome {
-	p, there := a.plans[name]
+	token, there := a.plans[name]
 	if !there {
 		return failure("26000")
 	}
-	return gives(p.token + " " + a.place())
+	return gives(token + " " + a.place())
 }
 
 // failing is an error.

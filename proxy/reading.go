@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"carpool/proxy/prepared"
@@ -14,18 +15,116 @@ import (
 // of the transaction, and clients needn't wait for that. So from the moment
 // that something is sent which may change one of these parameters, until the
 // server has said what they are, the reading isn't certain: a text of which it
-// matters may do anything, and what is prepared isn't shared with anybody.
+// matters waits for that, or, if it is in the same batch, may do anything; and
+// what is prepared isn't shared with anybody.
 
 // shift is what a statement may change of how later texts are read.
 type shift uint8
 
 const (
-	shiftDialect shift = 1 << iota // where strings end
-	shiftMeaning                   // how constants are read in a statement that is prepared
-	shiftPath                      // which tables and functions names are
+	shiftStrings   shift = 1 << iota // what a backslash in a string is
+	shiftEncoding                    // which bytes are characters
+	shiftMeaning                     // how constants are read in a statement that is prepared
+	shiftPath                        // which tables and functions names are
+	shiftTemporary                   // likewise, for this client alone: it has temporary ones
 
-	shiftAll = shiftDialect | shiftMeaning | shiftPath
+	shiftDialect = shiftStrings | shiftEncoding // where strings end
+	shiftAll     = shiftDialect | shiftMeaning | shiftPath | shiftTemporary
 )
+
+// dialects are what statements set the parameters to that decide on the dialect,
+// by bits: the sort of client_encoding, and whether strings are as the standard
+// has them. From one value to another of the same sort nothing changes for the
+// reading.
+type dialects uint16
+
+const (
+	stringsStandard dialects = 1 << (iota + 8)
+	stringsEscape
+
+	anyStrings  = stringsStandard | stringsEscape
+	anyEncoding = stringsStandard - 1
+)
+
+// from is what may change with them for a session that reads as now.
+func (l dialects) from(now state.Dialect) (h shift) {
+	if now.Encoding == state.EncodingUnknown || l&anyEncoding&^(1<<now.Encoding) != 0 {
+		h |= l.about() & shiftEncoding
+	}
+	same := dialects(0)
+	switch now.Strings {
+	case state.StringsConforming:
+		same = stringsStandard
+	case state.StringsEscape:
+		same = stringsEscape
+	}
+	if l&anyStrings&^same != 0 {
+		h |= shiftStrings
+	}
+	return h
+}
+
+// about is which of the parameters are set.
+func (l dialects) about() (h shift) {
+	if l&anyEncoding != 0 {
+		h |= shiftEncoding
+	}
+	if l&anyStrings != 0 {
+		h |= shiftStrings
+	}
+	return h
+}
+
+const (
+	encodingName = "client_encoding"
+	stringsName  = "standard_conforming_strings"
+)
+
+// dialectOf is what a value of one of these parameters stands for; 0 if that
+// isn't known.
+func dialectOf(name, value string) dialects {
+	if name == encodingName {
+		if e := state.EncodingOf(value); e != state.EncodingUnknown {
+			return 1 << e
+		}
+		return 0
+	}
+	switch value {
+	case "on":
+		return stringsStandard
+	case "off":
+		return stringsEscape
+	}
+	return 0
+}
+
+// leadsTo is what the parameters may be behind an effect. A RESET leads to the
+// server's own value, and from there to the one the client came with. known is
+// false if it may be anything.
+func (s *session) leadsTo(e *state.Effect) (l dialects, known bool) {
+	if s.server == nil {
+		return 0, false
+	}
+	known = true
+	for _, name := range [...]string{encodingName, stringsName} {
+		if !strings.EqualFold(string(e.Name), name) && e.Kind != state.KindResetAll && e.Kind != state.KindDiscardAll {
+			continue
+		}
+		value, ok := s.server.base.Value(name)
+		if e.Kind == state.KindSet {
+			value, ok = string(e.Value), e.Exact && e.Bound == [3]uint16{}
+		}
+		one := dialectOf(name, value)
+		known = known && ok && one != 0
+		l |= one
+		if own, has := s.startup.Value(name); has && e.Kind != state.KindSet {
+			one = dialectOf(name, own)
+			known = known && one != 0
+			l |= one
+		}
+	}
+	return l, known && l != 0
+}
 
 // reading is what is known of how a client's texts are read. It belongs to the
 // session's loop; the zero value is certain of what the parameters say.
@@ -39,21 +138,26 @@ type reading struct {
 // dialect is how the client's next text is read.
 func (s *session) dialect() state.Dialect {
 	r := &s.reading
-	if s.uncertain()&shiftDialect != 0 {
-		return state.Dialect{Strings: state.StringsUnknown, Encoding: state.EncodingUnknown}
-	}
 	if r.of != s.params || s.params == nil {
 		r.of = s.params
-		encoding, known := s.params.Value("client_encoding")
+		encoding, known := s.params.Value(encodingName)
 		r.dialect = state.Dialect{Encoding: state.EncodingOf(encoding)}
 		if !known {
 			r.dialect.Encoding = state.EncodingUnknown
 		}
-		if value, _ := s.params.Value("standard_conforming_strings"); value == "off" {
+		if value, _ := s.params.Value(stringsName); value == "off" {
 			r.dialect.Strings = state.StringsEscape
 		}
 	}
-	return r.dialect
+	d := r.dialect
+	unsure := s.uncertain()
+	if unsure&shiftStrings != 0 {
+		d.Strings = state.StringsUnknown
+	}
+	if unsure&shiftEncoding != 0 {
+		d.Encoding = state.EncodingUnknown
+	}
+	return d
 }
 
 // uncertain is what isn't certain now of how the client's next text is read.
@@ -61,15 +165,26 @@ func (s *session) dialect() state.Dialect {
 // rest is known when the transaction is over.
 func (s *session) uncertain() shift {
 	r, x := &s.reading, &s.exchange
-	if r.shifting == 0 || !x.settled() {
+	switch {
+	case r.shifting == 0 || !x.questioned():
 		return r.shifting
-	}
-	switch x.status {
-	case wire.TxOpen, wire.TxFailed:
+	case x.status != wire.TxIdle: // what was changed may be rolled back
 		return r.shifting &^ shiftDialect
+	case !x.settled(): // the question may be what the rest is
+		r.shifting &^= shiftDialect
+		return r.shifting
 	}
 	r.shifting = 0
 	return 0
+}
+
+// unreadable reports whether a text that was read as deeds has to wait, since it
+// isn't certain how it is read. In a batch it can't: servers report parameters at
+// its end.
+func (s *session) unreadable(d *deeds) bool {
+	x := &s.exchange
+	return d != nil && !x.batch && !x.skipping && !x.copyIn && s.uncertain()&shiftDialect != 0 &&
+		slices.ContainsFunc(d.effects, func(e state.Effect) bool { return e.Reason == state.ReasonAmbiguous })
 }
 
 // shift notes that something is sent that may change how later texts are read.
@@ -77,8 +192,9 @@ func (s *session) shift(d *deeds) {
 	if d == nil {
 		return
 	}
-	before := s.uncertain() | d.shifts
-	s.reading.shifting |= d.shifts
+	shifts := d.shifts | d.dialects.from(s.dialect())
+	before := (s.uncertain() | shifts) &^ shiftTemporary
+	s.reading.shifting |= shifts
 	for i := range d.effects {
 		switch e := &d.effects[i]; {
 		case e.Kind == state.KindExecute:
@@ -96,7 +212,7 @@ func (s *session) shiftsBy(name []byte) shift {
 	one, _ := s.sql.find(name)
 	h := one.shifts
 	if d := s.named.find(name); d != nil {
-		h |= d.shifts
+		h |= d.shifts | d.dialects.about()
 	}
 	return h
 }
@@ -117,6 +233,8 @@ func shiftOf(e *state.Effect) shift {
 		return shiftAll
 	case state.KindResetAll, state.KindDiscardAll:
 		return shiftAll
+	case state.KindCreateTemporary:
+		return shiftTemporary
 	case state.KindSet, state.KindReset:
 	default:
 		return 0
@@ -125,8 +243,10 @@ func shiftOf(e *state.Effect) shift {
 	switch path, decides := prepared.Decides(name); {
 	case e.Bound[0] != 0, !state.Nameable(name): // it may be any
 		return shiftAll
-	case strings.EqualFold(name, "client_encoding"), strings.EqualFold(name, "standard_conforming_strings"):
-		return shiftDialect | shiftMeaning
+	case strings.EqualFold(name, encodingName):
+		return shiftEncoding | shiftMeaning
+	case strings.EqualFold(name, stringsName):
+		return shiftStrings | shiftMeaning
 	case path:
 		return shiftPath
 	case decides:

@@ -20,12 +20,14 @@ import (
 // about, the text has the last word.
 type residue struct {
 	// What may have happened since the last audit.
-	makes state.Holdings
-	ends  state.Holdings
-	names []string // parameters that may have changed, as they were written
-	all   bool     // any parameter may have
-	reset bool     // parameters may be back at what the server starts with
-	temps bool     // temporary objects were created, and not just perhaps
+	makes  state.Holdings
+	ends   state.Holdings
+	names  []string // parameters that may have changed, as they were written
+	all    bool     // any parameter may have
+	reset  bool     // parameters may be back at what the server starts with
+	resets []string // those that were reset by their names
+	whole  bool     // all of them were
+	temps  bool     // temporary objects were created, and not just perhaps
 
 	// pins is why the client keeps its server.
 	pins state.Holdings
@@ -41,6 +43,9 @@ type residue struct {
 	restore []string
 	// lasting: not all of them by SET LOCAL.
 	lasting bool
+	// restored are those of the transaction that were set again in its midst. One
+	// that isn't set at the end was rolled back, and the RESET with it.
+	restored []string
 
 	asked    state.Holdings  // in the last audit
 	findings *state.Findings // while it is under way
@@ -92,7 +97,23 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	if name == "session_authorization" && !r.touched("role") {
 		r.names = append(r.names, "role") // it resets the role
 	}
-	r.reset = r.reset || e.Kind == state.KindReset
+	if e.Kind == state.KindReset {
+		r.wasReset(name)
+	}
+}
+
+// wasReset notes a RESET of a parameter, or of any if its name can't be one.
+func (r *residue) wasReset(name string) {
+	r.reset = true
+	switch {
+	case name == "" || !state.Nameable(name):
+		r.whole = true
+	case !slices.Contains(r.resets, name):
+		r.resets = append(r.resets, name)
+	}
+	if name == "session_authorization" {
+		r.wasReset("role")
+	}
 }
 
 // tooManyParameters is what SHOW PINS says of a client with more than can be set
@@ -112,20 +133,31 @@ func (r *residue) touched(name string) bool {
 	return slices.ContainsFunc(r.names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
+// unreset reports whether no text is known to have reset a parameter, or one that
+// was rolled back: at the end of the transaction it isn't set, though it was set
+// again behind that text.
+func (r *residue) unreset(name string) bool {
+	same := func(n string) bool { return strings.EqualFold(n, name) }
+	if slices.ContainsFunc(r.restored, same) {
+		return !slices.ContainsFunc(r.restore, same)
+	}
+	return !r.whole && !slices.ContainsFunc(r.resets, same)
+}
+
 // did notes that a statement with an effect has been executed, behind may. lone
 // is for one that is a transaction of its own: others may be rolled back.
 func (r *residue) did(e *state.Effect, lone bool) {
 	switch e.Kind {
 	case state.KindDiscardAll:
 		r.unpin(state.HoldsSequences | state.HoldsUnknown | state.HoldsParameters)
-		r.reset, r.all = true, true
+		r.reset, r.all, r.whole, r.restored = true, true, true, r.restored[:0]
 	case state.KindDiscardSequences:
 		r.unpin(state.HoldsSequences)
 	case state.KindResetAll:
 		if lone {
 			r.unpin(state.HoldsParameters)
 		}
-		r.reset = true
+		r.reset, r.whole = true, true
 	}
 }
 
@@ -155,7 +187,7 @@ func (r *residue) question(q *state.Question, reported, client, startup *state.P
 		for _, name := range r.names {
 			_, known := reported.Value(name)
 			_, own := startup.Value(name)
-			if !known || own && r.reset {
+			if !known || own && r.reset && !r.unreset(name) {
 				q.Names = append(q.Names, name)
 			}
 		}
@@ -207,6 +239,7 @@ func (r *residue) settled(asked, held state.Holdings) {
 func (r *residue) forgetSuspicion() {
 	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
 	r.restore, r.lasting, r.findings, r.attempts = r.restore[:0], false, nil, 0
+	r.restored, r.resets, r.whole = r.restored[:0], r.resets[:0], false
 }
 
 // remains is what a server has to be freed of when the client is gone.

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
@@ -78,6 +80,11 @@ func (s *session) restore(r *residue) {
 		}
 	}
 	out := state.AppendRestore(s.w.toServer[:0], wanted, !r.lasting)
+	for _, name := range r.restore {
+		if !slices.Contains(r.restored, name) {
+			r.restored = append(r.restored, name)
+		}
+	}
 	r.restore, r.lasting = r.restore[:0], false
 	if len(out) > 0 {
 		s.exchange.ask(errandRestore)
@@ -98,7 +105,7 @@ func (s *session) restoreReported(r *residue) {
 	for p := range s.startup.All() {
 		standard, reported := srv.base.Value(p.Name)
 		now, _ := srv.params.Value(p.Name)
-		if !reported || now != standard || now == p.Value || !(r.all || r.touched(p.Name)) {
+		if !reported || now != standard || now == p.Value || r.unreset(p.Name) {
 			continue
 		}
 		if next, ok := s.proxy.params.With(s.params, p.Name, p.Value); ok {

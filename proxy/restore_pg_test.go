@@ -105,3 +105,51 @@ func TestResetIsAsOnAConnectionOfItsOwn(t *testing.T) {
 		_ = pooled.conn.Close()
 	}
 }
+
+// A RESET that is rolled back takes nothing away, though the server never heard
+// of the client's value, since it has that itself.
+func TestResetThatIsRolledBack(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	zone := direct(t, "show timezone")
+	a := talk(t, p.address(), param("statement_timeout", "77s", "timezone", "Asia/Tokyo")...)
+	const show = "select current_setting('statement_timeout') || ' ' || current_setting('timezone')"
+	for _, tt := range []struct {
+		script []string
+		want   string
+	}{
+		{[]string{"begin", "reset all", "select 1", "rollback"}, "0 " + zone},
+		{[]string{"begin", "reset timezone", "select 1", "reset statement_timeout", "select 1/0", "commit"}, "0 " + zone},
+		{[]string{"begin", "savepoint s", "reset timezone", "rollback to s", "commit"}, "0 " + zone},
+		{[]string{"begin", "set timezone to 'Asia/Seoul'", "reset work_mem", "select 1", "rollback"}, "0 " + zone},
+		{[]string{"begin", "set statement_timeout to 5", "rollback"}, "0 " + zone},
+		{[]string{"begin", "reset timezone", "select 1", "commit"}, "0 Asia/Tokyo"},
+		{[]string{"begin", "reset all", "select 1", "rollback", "discard all"}, "77s Asia/Tokyo"},
+	} {
+		a.run("set timezone to '"+zone+"'", "set statement_timeout to 0")
+		p.recycle(t)
+		a.run(tt.script...)
+		if got := a.query(show); got != tt.want || !strings.HasSuffix(got, a.params["TimeZone"]) {
+			t.Errorf("%q: %s, want %s; reported is %s", tt.script, got, tt.want, a.params["TimeZone"])
+		}
+	}
+}
+
+// What the server tells of a value is in its own encoding, which a RESET may have
+// made another one than the client's.
+func TestResetOfTheEncoding(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1\nsession_audit = always")
+	a := talk(t, p.address(), param("client_encoding", "LATIN1")...)
+	for _, script := range [][]string{
+		{"set app.drink to 'caf\xe9'", "reset client_encoding"},
+		{"begin; set app.drink to 'caf\xe9'; reset client_encoding; commit"},
+	} {
+		a.run(script...)
+		for range 2 {
+			if got := a.query("select encode(convert_to(current_setting('app.drink'), 'UTF8'), 'hex')"); got != "636166c3a9" {
+				t.Errorf("%q: %s", script, got)
+			}
+			talk(t, p.address()).query("set app.drink to 'tea'")
+		}
+		a.run("reset app.drink")
+	}
+}

@@ -37,7 +37,7 @@ type server struct {
 	primed    primed              // what it is being given of the client's parameters
 	temps     bool                // temporary tables were used on it
 	base      *state.Params       // what it reported at its login, of what can be set
-	sqlNames  map[string]bool     // what a client has prepared on it by SQL, and whether just for the name's sake
+	sqlNames  map[string]standing // what a client has prepared on it by SQL
 	sqlOf     *sqlOwner           // whose they are
 	numbersOf cancelKey           // the client since whom it has forgotten nothing of sequences, if clients ask
 	private   *state.Params       // start-up parameters it was opened with for one client alone
@@ -347,12 +347,26 @@ func (srv *server) giveBack(todo upkeep) {
 		srv.startChore(choreReset, query)
 	case todo.clean != 0:
 		srv.clean(todo.clean)
+	case srv.endsIdle():
+		srv.params = srv.proxy.params.Without(srv.params, idleSessionTimeout)
+		srv.startChore(choreClean, "RESET "+idleSessionTimeout)
 	default:
 		lease := srv.lease
 		srv.lease = pool.Lease[*server]{}
 		srv.since = srv.w.Now()
 		lease.Checkin(srv.since)
 	}
+}
+
+// idleSessionTimeout is the one parameter that can't wait for the next client to
+// be taken back: a server ends itself by it while nobody has it, or just when
+// somebody is given it.
+const idleSessionTimeout = "idle_session_timeout"
+
+// endsIdle reports whether a client has set it.
+func (srv *server) endsIdle() bool {
+	_, set := srv.params.Value(idleSessionTimeout)
+	return set && srv.private == nil && !srv.lease.CloseNeeded()
 }
 
 func (srv *server) unpark() {

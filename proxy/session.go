@@ -53,7 +53,7 @@ type session struct {
 	rules     *rules         // for what it leaves behind
 	residue   *residue       // what it has left behind; nil for most
 	named     *namedDeeds    // of its prepared statements that leave something; nil for most
-	bound     *deeds         // of the portal that was bound last
+	bound     boundDeeds     // of its portals
 	sql       *sqlStatements // that it has prepared by SQL; nil for most
 	listening *listening     // what it has to do with LISTEN; nil for most
 	deferred  []byte         // the BEGIN that the client was answered and no server has seen
@@ -88,6 +88,7 @@ type session struct {
 	noticed    bool // query_wait_notify was sent
 	aborted    bool // the transaction whose BEGIN is deferred has failed
 	unlooked   bool // the server has worked for it and not been looked into
+	unserved   bool // the server at hand hasn't answered it anything yet
 	leaving    bool // to be sent away after the transaction
 	ownNumbers bool // currval and lastval of the server at hand know of nobody else
 	recovering bool // what comes next waits until what a RESET took away is back
@@ -291,7 +292,7 @@ func (s *session) close() {
 	s.unpinned(s.residue)
 	s.listening = nil
 	s.refused, s.mends = nil, nil
-	s.params, s.startup, s.residue, s.named, s.bound, s.sql, s.deferred = nil, nil, nil, nil, nil, nil, nil
+	s.params, s.startup, s.residue, s.named, s.sql, s.deferred, s.bound = nil, nil, nil, nil, nil, nil, boundDeeds{}
 }
 
 // Deliver implements pool.Waiter, on any goroutine.

@@ -93,6 +93,13 @@ func (s *session) ask(r *residue) bool {
 	return true
 }
 
+// asksForStatements reports whether the server is about to say which statements
+// it has. Until then nothing is prepared or dropped by a name that it may tell.
+func (s *session) asksForStatements() bool {
+	r := s.residue
+	return r != nil && r.findings != nil && r.asked&state.HoldsStatements != 0
+}
+
 // noteFinding takes a row of the answer to ask.
 func (s *session) noteFinding(body []byte) {
 	r := s.residue
@@ -122,21 +129,16 @@ func (s *session) audited() {
 }
 
 // held is what the client holds of what was found. Statements prepared by SQL
-// that we know of follow it.
+// that can be prepared again follow it.
 func (s *session) held(f *state.Findings) state.Holdings {
 	held := f.Held()
 	if s.residue.asked&state.HoldsListens != 0 && !s.foundChannels(f) {
 		held &^= state.HoldsListens
 	}
-	if held&state.HoldsStatements == 0 {
-		return held
+	if s.residue.asked&state.HoldsStatements != 0 && !s.foundStatements(f) {
+		held &^= state.HoldsStatements
 	}
-	for name := range f.Statements() {
-		if _, known := s.server.sqlNames[name]; !known {
-			return held
-		}
-	}
-	return held &^ state.HoldsStatements
+	return held
 }
 
 // maxAudits is how often the same question is asked.
@@ -153,22 +155,35 @@ func (s *session) auditFailed(report wire.Report) {
 	s.log().Warn("the server doesn't say what a client has left in its session, which keeps it", "error", report.Message)
 	r.forgetSuspicion()
 	r.pin(state.HoldsUnknown, func() string { return "session_audit: " + report.Message })
+	if l := s.listening; l != nil && l.onServer && r.asked&state.HoldsListens != 0 {
+		s.staysOnServer() // to what else than the hub knows of isn't known
+	}
 }
 
 // learn records what parameters are now, as the server has said.
 func (s *session) learn(r *residue) {
 	srv := s.server
 	client, server, ok := s.params, srv.params, true
-	var told []byte
+	// The values are in the server's client_encoding, and so is what is recorded
+	// of them, as long as that itself hasn't become the client's own again.
 	for setting := range r.findings.Settings() {
 		if setting.Explicit && !s.emptied(r, &setting) {
 			var a, b bool
 			client, a = s.proxy.params.With(client, setting.Name, setting.Value)
 			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
 			ok = ok && a && b
+		}
+	}
+	var told []byte
+	for setting := range r.findings.Settings() {
+		if setting.Explicit && !s.emptied(r, &setting) {
 			continue
 		}
-		client = s.defaulted(client, setting.Name)
+		// What isn't set is what the client began with, unless it had set it to
+		// what the server has anyway.
+		if was, _ := client.Value(setting.Name); was != setting.Value || !r.unreset(setting.Name) {
+			client = s.defaulted(client, setting.Name)
+		}
 		if standard, reported := srv.params.Value(setting.Name); !s.reports(setting.Name) {
 			server = s.proxy.params.Without(server, setting.Name)
 		} else if own, _ := client.Value(setting.Name); reported && own != standard {
@@ -192,7 +207,8 @@ func (s *session) learn(r *residue) {
 // login is without a value because of a RESET.
 func (s *session) emptied(r *residue, found *state.Setting) bool {
 	_, own := s.startup.Value(found.Name)
-	return own && r.reset && found.Value == "" && strings.Contains(found.Name, ".")
+	_, set := s.server.params.Value(found.Name)
+	return own && (r.reset || !set) && found.Value == "" && strings.Contains(found.Name, ".")
 }
 
 // reports reports whether the server at hand tells of every change of a
@@ -247,17 +263,10 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 func (s *session) executedSQL(d *deeds, e *state.Effect) bool {
 	switch e.Kind {
 	case state.KindPrepare:
-		if !s.replayable(d, e) {
-			return false
-		}
-		s.prepared(e, d)
-		return true
+		return s.prepared(e, d)
 	case state.KindDeallocate:
 		s.deallocated(e.Name)
-	case state.KindDeallocateAll:
-		s.deallocated(nil)
 	case state.KindDiscardAll: // a transaction of its own always
-		s.deallocated(nil)
 		s.setParams(s.overlay(s.proxy.params.ResetAll(s.params, nil), s.server.base, s.startup))
 	case state.KindExecute:
 		m, _ := s.executes(e)
@@ -309,10 +318,17 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 	}
 	for i := range d.effects {
 		e := &d.effects[i]
-		if e.Statement >= d.completed && e.Lasts() {
+		if e.Statement >= d.completed && (e.Lasts() || e.Kind == state.KindExecute && s.mayHaveExecuted(e, report)) {
 			s.may(d, e)
 		}
 	}
+}
+
+// mayHaveExecuted reports whether an EXECUTE that has failed may have done
+// something before.
+func (s *session) mayHaveExecuted(e *state.Effect, report *wire.Report) bool {
+	_, known := s.executes(e)
+	return known || !notExecuted(report.Code)
 }
 
 // may notes an effect of a statement that was, or may have been, executed.

@@ -15,9 +15,13 @@ import (
 // ahead of its message. Neither costs a round trip. Where the message is part of
 // a batch, so is what goes ahead of it (see within.go).
 //
+// Those that can't be prepared anew, because it isn't certain what their texts
+// mean or there are too many, keep their server for their client, but are known
+// by their names all the same.
+//
 // Postgres has one name space for these and for those of the protocol, which
 // have names of ours on servers. A client that names one of the latter in SQL
-// finds something there by that name.
+// finds something there by that name (provide.go).
 
 // sqlStatements are what a client has prepared by SQL, by name.
 type sqlStatements struct {
@@ -37,6 +41,9 @@ type sqlStatement struct {
 	makes  state.Holdings    // by what it does when it is executed
 	shifts shift             // likewise
 	home   *prepared.Meaning // under what it was prepared; nil if it isn't known or doesn't matter
+	// stuck: it can't be prepared again, so it is only on the server that the
+	// client holds, which it keeps as long as the statement is there.
+	stuck bool
 }
 
 // maxSQLStatement is the longest statement that is remembered, in bytes. A
@@ -122,14 +129,58 @@ func (s *session) ownSQL() *sqlStatements {
 	return s.sql
 }
 
-// prepared notes that an SQL PREPARE has been executed.
-func (s *session) prepared(e *state.Effect, d *deeds) {
-	name := string(significant(e.Name))
-	text := string(appendPrepare(nil, e.Name, e.Types, e.Value))
+// prepared notes that an SQL PREPARE has been executed, and whether what it has
+// prepared can follow the client.
+func (s *session) prepared(e *state.Effect, d *deeds) (follows bool) {
+	one := sqlStatement{makes: d.potential, shifts: d.potentialShifts, home: d.home}
+	if follows = s.replayable(d, e); follows {
+		one.text = string(appendPrepare(nil, e.Name, e.Types, e.Value))
+		s.has(e.Name, one)
+		return true
+	}
+	s.hasStuck(e.Name, one)
+	return false
+}
+
+// has notes that the client has a statement called name, and the server at hand
+// has it too.
+func (s *session) has(name []byte, one sqlStatement) {
+	key := string(significant(name))
 	l := s.ownSQL()
-	l.size += len(text) - len(l.texts[name].text)
-	l.texts[name] = sqlStatement{text: text, makes: d.potential, shifts: d.potentialShifts, home: d.home}
-	s.server.hasSQL(l.owner, name)
+	l.size += len(one.text) - len(l.texts[key].text)
+	l.texts[key] = one
+	s.server.hasSQL(l.owner, key, standing{})
+}
+
+// hasStuck is has for a statement that can't follow the client. If there are too
+// many, nothing is known of it but that the client keeps its server.
+func (s *session) hasStuck(name []byte, one sqlStatement) {
+	if one.stuck = true; s.sql.room(0, int(s.proxy.translation.maxNames.Load())) {
+		s.has(name, one)
+	}
+}
+
+// foundStatements compares what is known of the client's statements with what an
+// audit has found on its server, and reports whether one of them is stuck there.
+// What isn't known has been prepared by a function, say, and may do anything, and
+// what isn't there any more has been dropped by one.
+func (s *session) foundStatements(f *state.Findings) (stuck bool) {
+	there := make(map[string]bool)
+	for name := range f.Statements() {
+		there[name] = true
+		one, known := s.sql.find([]byte(name))
+		if _, ours := s.server.sqlNames[name]; !known && !ours {
+			one = sqlStatement{makes: state.Askable() | state.HoldsUnknown, shifts: shiftAll, stuck: true}
+			s.hasStuck([]byte(name), one)
+		}
+		stuck = stuck || one.stuck
+	}
+	for name := range s.server.sqlNames {
+		if !there[name] {
+			s.deallocated([]byte(name))
+		}
+	}
+	return stuck
 }
 
 // deallocated notes that a DEALLOCATE has been executed; without a name, of all.
@@ -149,163 +200,6 @@ func (s *session) deallocated(name []byte) {
 	}
 }
 
-// hasSQL notes that the server has a statement of a client's.
-func (srv *server) hasSQL(of *sqlOwner, name string) {
-	if srv.sqlNames == nil {
-		srv.sqlNames = make(map[string]bool)
-	}
-	srv.sqlOf = of
-	srv.sqlNames[name] = false
-}
-
-// dropStrangers has the server drop what another client has prepared by SQL. A
-// Close never fails, so all of it is gone afterwards.
-func (s *session) dropStrangers() {
-	srv := s.server
-	out := s.w.toServer[:0]
-	for name := range srv.sqlNames {
-		out = s.exchange.dropSQL(out, name)
-	}
-	srv.sqlNames, srv.sqlOf = nil, nil
-	out = s.exchange.endErrand(out, errandStrangers)
-	srv.conn.Send(out)
-	s.w.toServer = reuse(out)
-}
-
-// provide sees to it that the server has what the statements of a text name. It
-// answers false if the client's message has to wait for that. within: the text
-// is part of a batch.
-func (s *session) provide(p *splice, d *deeds, within bool) bool {
-	if d == nil {
-		return true
-	}
-	if d.numbers {
-		s.hideNumbers(p)
-	}
-	for i := range d.effects {
-		switch e := &d.effects[i]; e.Kind {
-		case state.KindPrepare, state.KindExecute, state.KindDeallocate:
-			if !s.provideName(p, e.Name, e.Kind == state.KindExecute, within) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// provideName sees to it that the server has the client's statement called
-// name, if there is one, and nothing by that name if there is none. It answers
-// false as long as it isn't certain what the server has. runs: it is going to be
-// executed, or else it is enough that there is something by that name. within:
-// the client's message is part of a batch, and so is then what is sent ahead of
-// it. A Query in the midst of a batch, which no driver sends, has to do with what
-// there is.
-func (s *session) provideName(p *splice, name []byte, runs, within bool) bool {
-	x := &s.exchange
-	switch {
-	case x.skipping, x.full(), x.copyIn, !plainASCII(name):
-		return true
-	case !within && (x.batch || x.status == wire.TxFailed && x.empty()):
-		return true
-	case x.unproven > 0:
-		return false
-	}
-	key := string(significant(name))
-	forName, has := s.server.sqlNames[key]
-	one, known := s.sql.find(name)
-	text := one.text
-	if !known {
-		of, protocols := s.names.names.Lookup(name)
-		if has && (runs || !protocols) {
-			s.unprovide(p, key, within) // it was there for its name, or another one by that name
-			has = false
-		}
-		if !protocols {
-			return true
-		}
-		query, typed := of.Statement.SQL()
-		if typed && runs {
-			return true // better none than another
-		}
-		text, one.home = string(appendPrepare(nil, []byte(key), nil, []byte(query))), of.Home
-	}
-	switch {
-	case has && (!runs || !forName):
-		return true
-	case has:
-		s.unprovide(p, key, within)
-	case !runs:
-		text = string(appendPrepare(nil, []byte(key), nil, []byte("SELECT 1")))
-	}
-	s.server.hasSQL(s.ownSQL().owner, key)
-	s.server.sqlNames[key] = !runs
-	s.prepareAgain(p, key, text, one.home, within)
-	return true
-}
-
-// prepareAgain sends the PREPARE of the statement called name, under what it was
-// prepared under first.
-func (s *session) prepareAgain(p *splice, name, text string, home *prepared.Meaning, within bool) {
-	x := &s.exchange
-	ahead, behind := s.aroundNow(home, prepared.SensitivityOf([]byte(text)))
-	if !within {
-		if ahead != "" {
-			text = ahead + ";" + text + "\n;" + behind
-		}
-		s.unnamed.here = false // a Query drops it
-		x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: name})
-		p.out = wire.AppendQuery(p.insert(), text)
-		return
-	}
-	reserved := s.proxy.translation.reserved
-	out := p.insert()
-	if ahead != "" {
-		out = x.command(out, reserved, ahead, errandMeaning, "")
-	}
-	out = x.command(out, reserved, text, errandPrepare, name)
-	if behind != "" {
-		out = x.command(out, reserved, behind, errandMeaning, "")
-	}
-	p.out = out
-}
-
-// provideBound is provideName for a message of the protocol that names a
-// statement prepared by SQL.
-func (s *session) provideBound(p *splice, name []byte) bool {
-	if _, bySQL := s.sql.find(name); bySQL {
-		return s.provideName(p, name, true, true)
-	}
-	return true
-}
-
-// unprovide takes back what was provided by the name.
-func (s *session) unprovide(p *splice, name string, within bool) {
-	delete(s.server.sqlNames, name)
-	p.out = s.exchange.dropSQL(p.insert(), name)
-	if !within {
-		p.out = s.exchange.endErrand(p.out, errandStrangers)
-	}
-}
-
-// notProvided: the server couldn't prepare a statement again. It will say so
-// when the client's message names it, which is then told why.
-func (s *session) notProvided(name string, r *wire.Report) {
-	delete(s.server.sqlNames, name)
-	s.exchange.excuse(r)
-}
-
-// notReached: the server has skipped what was sent to provide statements.
-func (s *session) notReached() {
-	for _, one := range s.exchange.lapsed {
-		if one.errand == errandPrepare {
-			delete(s.server.sqlNames, one.name)
-		} else {
-			s.server.hasSQL(s.ownSQL().owner, one.name)
-		}
-	}
-	s.exchange.lapsed = nil
-}
-
 // closeNamed decides on a Close of a statement with a name, given its whole
 // body. The server closes what SQL has prepared by the name, or what stands
 // there for a statement of the protocol.
@@ -314,6 +208,9 @@ func (s *session) closeNamed(p *splice, h wire.Header, body []byte) bool {
 	_, bySQL := s.sql.find(name)
 	_, here := s.server.sqlNames[string(significant(name))]
 	x := &s.exchange
+	if s.asksForStatements() {
+		return s.waitForServer(p)
+	}
 	if !bySQL && !here || x.full() || x.skipping || x.statements == nil {
 		return s.apply(p, h, x.closeTarget(body), nil)
 	}

@@ -1,6 +1,10 @@
 package proxy
 
-import "carpool/proxy/wire"
+import (
+	"strings"
+
+	"carpool/proxy/wire"
+)
 
 // Commands of ours within a client's batch. A Query there would end the batch,
 // and with it the transaction that the batch may be; so they are prepared, bound
@@ -63,20 +67,33 @@ func (x *exchange) lapses(p *pending) {
 	}
 }
 
+// provision appends a Query of ours ahead of the client's, about the statement
+// called name if that is what prepares it.
+func (x *exchange) provision(dst []byte, text, name string) []byte {
+	x.push(pending{kind: kindQuery, treatment: swallow, errand: errandPrepare, name: name})
+	return wire.AppendQuery(dst, text)
+}
+
+// excuse is why the client's statement may find something missing.
+type excuse struct {
+	name   string // of what is missing; empty if it is the transaction
+	report wire.Report
+}
+
 // excuse notes why what the client's next Query needs isn't there, to be told in
 // the place of the server's complaint.
-func (x *exchange) excuse(r *wire.Report) {
+func (x *exchange) excuse(name string, r *wire.Report) {
 	for i := x.head; i < len(x.queue); i++ {
 		p := &x.queue[i]
-		if p.errand == errandNone && p.kind == kindQuery && p.excuse == nil {
-			p.excuse = &wire.Report{
+		if p.errand != errandNone {
+			continue
+		}
+		if p.kind == kindQuery && p.excuse == nil {
+			p.excuse = &excuse{name: name, report: wire.Report{
 				Severity: severityError, Code: r.Code, Message: r.Message, Detail: r.Detail, Hint: r.Hint, Routine: r.Routine,
-			}
-			return
+			}}
 		}
-		if p.errand == errandNone {
-			return
-		}
+		return
 	}
 }
 
@@ -87,5 +104,9 @@ func (p *pending) excused(body []byte) bool {
 		return false
 	}
 	r := wire.ParseReport(body)
-	return r.Code == "26000" || r.Code == "25P02"
+	return r.Code == "25P02" || r.Code == "26000" && p.excuse.name != "" && strings.Contains(r.Message, p.excuse.name)
 }
+
+// notExecuted reports whether an error is one by which EXECUTE is refused: there
+// is no such statement, or the transaction has failed.
+func notExecuted(code string) bool { return code == "26000" || code == "25P02" }

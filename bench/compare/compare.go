@@ -16,23 +16,25 @@ import (
 	"carpool/bench/pooler"
 	"carpool/bench/procfs"
 	"carpool/bench/target"
+	"carpool/bench/worker"
 )
 
 // Options says what Run compares and for how long. Carpool and Out must be set; zero values stand for the defaults.
 type Options struct {
-	Carpool     []string      // the command line to which the name of a configuration file is added, such as {"./carpool", "serve"}
-	PgBouncer   []string      // the same; zero: the pgbouncer of this machine
-	Scenarios   []string      // which, by the names in the package's documentation; zero: all
-	Quick       bool          // smaller defaults: a first look in about a minute, no numbers to publish
-	Rounds      int           // 5
-	RunTime     time.Duration // of each pgbench; 5 s
-	Clients     []int         // 32 and 100
-	IdleClients int           // 10,000, or what the limit of open files permits
-	BulkSize    int           // in MB; 1024
-	Scale       int           // of pgbench's tables, in 100,000 rows; 10
-	Settle      time.Duration // that an idle pooler gets to give back memory; 5 s
-	Out         io.Writer     // the tables
-	Progress    io.Writer     // a line for each measurement; nil: none
+	Carpool     []string          // the command line to which the name of a configuration file is added, such as {"./carpool", "serve"}
+	PgBouncer   []string          // the same; zero: the pgbouncer of this machine
+	Scenarios   []string          // which, by the names in the package's documentation; zero: all
+	Quick       bool              // smaller defaults: a first look in about a minute, no numbers to publish
+	Rounds      int               // 5
+	RunTime     time.Duration     // of each pgbench; 5 s
+	Clients     []int             // 32 and 100
+	Protocols   []worker.Protocol // of the scenarios transactions and state; simple, extended and prepared
+	IdleClients int               // 10,000, or what the limit of open files permits
+	BulkSize    int               // in MB; 1024
+	Scale       int               // of pgbench's tables, in 100,000 rows; 10
+	Settle      time.Duration     // that an idle pooler gets to give back memory; 5 s
+	Out         io.Writer         // the tables
+	Progress    io.Writer         // a line for each measurement; nil: none
 }
 
 // The names of the scenarios.
@@ -41,9 +43,12 @@ const (
 	scenarioConnect      = "connect"
 	scenarioIdle         = "idle"
 	scenarioBulk         = "bulk"
+	scenarioState        = "state"
 )
 
-var scenarios = [...]string{scenarioTransactions, scenarioConnect, scenarioIdle, scenarioBulk}
+var scenarios = [...]string{scenarioTransactions, scenarioConnect, scenarioIdle, scenarioBulk, scenarioState}
+
+var protocols = [...]worker.Protocol{worker.Simple, worker.Extended, worker.Prepared}
 
 const (
 	poolSize      = 20
@@ -63,6 +68,11 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("no scenario is called %q: %s are known", name, strings.Join(scenarios[:], ", "))
 		}
 	}
+	for _, protocol := range o.Protocols {
+		if !slices.Contains(protocols[:], protocol) {
+			return o, fmt.Errorf("no protocol is called %q: simple, extended and prepared are known", protocol)
+		}
+	}
 	if len(o.Scenarios) == 0 {
 		o.Scenarios = scenarios[:]
 	}
@@ -78,6 +88,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Settle = orDefault(o.Settle, full.Settle)
 	if len(o.Clients) == 0 {
 		o.Clients = full.Clients
+	}
+	if len(o.Protocols) == 0 {
+		o.Protocols = protocols[:]
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
@@ -112,6 +125,7 @@ func Run(ctx context.Context, options Options) error {
 		{scenarioConnect, y.compareConnects},
 		{scenarioIdle, y.compareIdle},
 		{scenarioBulk, y.compareBulk},
+		{scenarioState, y.compareState},
 	} {
 		if !slices.Contains(o.Scenarios, scenario.name) {
 			continue

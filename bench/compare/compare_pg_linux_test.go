@@ -108,6 +108,7 @@ func TestRunMeasuresEveryScenario(t *testing.T) {
 		`pgbouncer` + number + number,
 		`COPY, rows of 1 kB\s+carpool` + number + number + number,
 		`COPY, rows of 1 MB\s+pgbouncer` + number + number + number,
+		`extended, 2 clients: looking at session state costs -?\d+\.\d % of the processor time, with`,
 	} {
 		if !regexp.MustCompile(line).Match(out.Bytes()) {
 			t.Errorf("no line %s in\n%s", line, &out)

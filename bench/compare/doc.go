@@ -8,6 +8,7 @@
 //	connect       pgbench -S -C, a new connection for each transaction: the same
 //	idle          memory of a fresh process, and of each logged-in client that does nothing
 //	bulk          a large result through the pooler: CPU time for each megabyte, and the process' highest memory
+//	state         pgbench -S through carpool as it is by default, and beside it through a carpool that ignores session state
 //
 // CPU time and memory are read from /proc, so this works on Linux only. Everything runs as an unprivileged user and is
 // stopped and removed when Run returns, also when its context ends.

@@ -58,7 +58,7 @@ func TestWriteLines(t *testing.T) {
 		return samples
 	}
 	var out bytes.Buffer
-	writeLines(&out, []line{{cell: cell{protocol: worker.Extended, clients: 100}, carpool: micro(10, 9, 14), pgbouncer: micro(20, 18, 20)}})
+	writeLines(&out, "pgbouncer", []line{{cell: cell{protocol: worker.Extended, clients: 100}, carpool: micro(10, 9, 14), other: micro(20, 18, 20)}})
 	want := `
                              pooler's CPU time, us a transaction      transactions a second
                                carpool pgbouncer  ratio    in rounds    carpool pgbouncer  ratio    in rounds

@@ -31,6 +31,7 @@ type Settings struct {
 	TLS        bool          // clients use TLS, and check a certificate that was made for this
 	Unix       bool          // clients come by a Unix socket; not together with TLS
 	Trust      bool          // clients aren't asked for a password; else MD5, which costs next to nothing
+	Further    []string      // lines of the configuration file that not every product knows
 }
 
 func (s Settings) check() error {
@@ -107,7 +108,7 @@ func (s Settings) lines(p place, port int, keepsPrepared bool) []string {
 	if keepsPrepared {
 		lines = append(lines, "max_prepared_statements = 200")
 	}
-	return lines
+	return append(lines, s.Further...)
 }
 
 // consoleClients are client connections beyond those asked for: the query that tries the pooler, and the console's.
