@@ -110,7 +110,7 @@ func (p *Proxy) turnAway() {
 		return // closed already
 	}
 	for _, s := range p.sockets {
-		if s.tcp {
+		if s.tcp && !s.inherited {
 			if err := turnAway(s.fd); err != nil {
 				p.log.Warn("clients that come at this moment may be cut off", "address", s.addr, "error", err)
 			}
