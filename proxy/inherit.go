@@ -48,9 +48,7 @@ func inherit(fd int, c *config.Config) (socket, error) {
 		return s, fmt.Errorf("making it non-blocking: %w", err)
 	}
 	if s.tcp {
-		if err := retune(fd, c); err != nil {
-			return s, err
-		}
+		_ = retune(fd, c) // of Multipath TCP not all options can be set; who opened it has had a say
 	}
 	return s, nil
 }

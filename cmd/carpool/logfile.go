@@ -49,6 +49,19 @@ func (f *logFile) open(name string) error {
 	return nil
 }
 
+// reopen opens the file of the same name anew, if there is one. On an error the
+// one that was open stays.
+func (f *logFile) reopen() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file == nil {
+		return
+	}
+	if file, err := openAppend(f.name); err == nil {
+		f.useLocked(file, f.name)
+	}
+}
+
 // useLocked puts a file in the place of the one before, which it closes. What
 // Go's runtime says when it dies goes there as well.
 func (f *logFile) useLocked(file *os.File, name string) {

@@ -44,6 +44,9 @@ func (p *program) reloadingFrom(s *source, args []string, log *serveLog) *reload
 		if err := regularFiles(p.configFile(args)); err != nil {
 			return nil, err
 		}
+		if err := noEmptyFiles(p.configFile(args)); err != nil {
+			return nil, err
+		}
 		c, err := p.load(s, args)
 		if err != nil {
 			return nil, err
@@ -67,6 +70,18 @@ func regularFiles(names ...string) error {
 		about, err := os.Stat(name)
 		if err == nil && !about.Mode().IsRegular() && name != os.DevNull {
 			return fmt.Errorf("%s isn't a regular file, and a reload reads no other", name)
+		}
+	}
+	return nil
+}
+
+// noEmptyFiles is an error if one of the files is there and has nothing in it,
+// as while somebody is writing it, or after a disk was full.
+func noEmptyFiles(names ...string) error {
+	for _, name := range names {
+		about, err := os.Stat(name)
+		if err == nil && about.Mode().IsRegular() && about.Size() == 0 {
+			return fmt.Errorf("%s is empty, which is taken for a mishap", name)
 		}
 	}
 	return nil
@@ -125,6 +140,7 @@ func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceMan
 // reload reads the configuration anew, and logs what came of it.
 func (r *reloading) reload(px *proxy.Proxy) (proxy.Reloaded, error) {
 	log := r.log.log
+	r.log.file.reopen() // whatever comes of the rest: somebody may have moved it away
 	next, err := r.load()
 	var done proxy.Reloaded
 	if err == nil {
@@ -132,7 +148,6 @@ func (r *reloading) reload(px *proxy.Proxy) (proxy.Reloaded, error) {
 	}
 	if err != nil {
 		refuseReload(err, log)
-		r.follow(px) // the file of the log is opened anew all the same
 		return done, err
 	}
 	for _, change := range done.Applied {

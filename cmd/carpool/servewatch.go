@@ -90,6 +90,9 @@ func (r *reloading) refresh(px *proxy.Proxy, names []string) {
 	var done proxy.Reloaded
 	err := regularFiles(names...)
 	if err == nil {
+		err = noEmptyFiles(names...)
+	}
+	if err == nil {
 		done, err = px.Refresh()
 	}
 	if err != nil {
