@@ -20,6 +20,7 @@ type Config struct {
 	RunAsUser      string // user
 	ServiceName    string // job_name, service_name
 	ConfFile       string // conffile
+	WatchFiles     bool   // watch_files
 	PeerID         int    // peer_id; 0 is none
 
 	// Listening.

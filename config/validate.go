@@ -16,6 +16,7 @@ import (
 func (c *Config) Validate() Problems {
 	v := &validator{config: c}
 	v.listening()
+	v.log()
 	v.metrics()
 	v.authentication()
 	v.tls()
@@ -65,6 +66,26 @@ func (v *validator) listening() {
 	}
 	if path := (Address{c.UnixSocketDir, c.ListenPort}).String(); len(path) > longestSocketPath {
 		v.setting("unix_socket_dir", fmt.Sprintf("the path of a socket in it is longer than %d bytes", longestSocketPath))
+	}
+}
+
+// syslogFacilities are the names that syslog_facility may have, with the numbers
+// that the syslog protocol has for them (RFC 5424, section 6.2.1).
+var syslogFacilities = map[string]int{
+	"user": 1, "daemon": 3, "auth": 4, "authpriv": 10,
+	"local0": 16, "local1": 17, "local2": 18, "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
+}
+
+// SyslogFacilityCode returns the number of syslog_facility in the syslog
+// protocol, that of daemon where the name isn't one that Validate lets pass.
+func (c *Config) SyslogFacilityCode() int {
+	return cmp.Or(syslogFacilities[c.SyslogFacility], syslogFacilities["daemon"])
+}
+
+func (v *validator) log() {
+	c := v.config
+	if syslogFacilities[c.SyslogFacility] == 0 {
+		v.setting("syslog_facility", "expected auth, authpriv, daemon, user or local0 to local7, not "+quoteShort(c.SyslogFacility))
 	}
 }
 

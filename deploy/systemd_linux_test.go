@@ -14,7 +14,10 @@ import (
 	"time"
 )
 
-const unitFile = "systemd/carpool.service"
+const (
+	unitFile   = "systemd/carpool.service"
+	socketFile = "systemd/carpool.socket"
+)
 
 // unit reads a unit file: the values by "Section.Key", in order.
 func unit(t *testing.T, text string) map[string][]string {
@@ -98,6 +101,56 @@ func TestUnitVerified(t *testing.T) {
 			t.Errorf("the filter keeps %s away: carpool falls back to epoll", call)
 		}
 	}
+}
+
+// The unit of the sockets, as systemd understands it, and carpool started by them: the tool does what systemd does when the
+// first client comes.
+func TestSocketUnit(t *testing.T) {
+	values := unit(t, mustRead(t, socketFile))
+	listen := values["Socket.ListenStream"]
+	if len(listen) != 2 || !strings.HasSuffix(listen[1], "/.s.PGSQL.6432") || len(values["Socket.Accept"]) > 0 {
+		t.Errorf("it listens on %q, Accept %q", listen, values["Socket.Accept"])
+	}
+	for _, directory := range unit(t, mustRead(t, unitFile))["Service.RuntimeDirectory"] {
+		if strings.HasPrefix(listen[1], "/run/"+directory+"/") {
+			t.Errorf("%s goes when the service stops", listen[1])
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	activate, activateErr := exec.LookPath("systemd-socket-activate")
+	if err != nil || activateErr != nil {
+		t.Log("systemd isn't here: only this test has looked at the unit")
+		return
+	}
+	dir := t.TempDir()
+	mustWrite(t, filepath.Join(dir, "carpool.service"), strings.ReplaceAll(mustRead(t, unitFile), "/usr/local/bin/carpool", binary))
+	mustWrite(t, filepath.Join(dir, "carpool.socket"), mustRead(t, socketFile))
+	if output, err := exec.Command(analyze, "verify", filepath.Join(dir, "carpool.socket")).CombinedOutput(); err != nil || len(output) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, output)
+	}
+	database(t, "activated")
+	mustWrite(t, filepath.Join(dir, "userlist.txt"), `"`+role+`" "`+password+`"`+"\n")
+	file := filepath.Join(dir, "carpool.ini")
+	mustWrite(t, file, `[databases]
+activated = host=`+postgres.Host()+` port=`+fmt.Sprint(postgres.Port())+`
+[pgbouncer]
+auth_type = scram-sha-256
+auth_file = `+dir+`/userlist.txt
+server_tls_sslmode = require
+`)
+	port := freePort(t)
+	command := activate + " --fdname=clients:clients -l " + local(port) + " -l " + dir + "/.s.PGSQL.6432 " + binary + " serve " + file
+	d := start(t, dir, "service", command)
+	d.await("Listening on "+local(port), 1)
+	if got := userThrough(t, local(port), "activated"); got != role {
+		t.Errorf("through the sockets we are %q", got)
+	}
+	d.await("listening on unix:"+dir, 1)
+	d.broadcast(syscall.SIGTERM)
+	if status := d.allEnded(patience); status != 0 {
+		t.Errorf("stopped, it ends with status %d", status)
+	}
+	noConnections(t)
 }
 
 // The unit's commands, with a configuration as its comments want it.

@@ -20,14 +20,18 @@ import (
 // socket is a listening socket before a loop has it.
 type socket struct {
 	fd   int
-	addr string // as logs name it
-	path string // of a Unix socket in the file system
+	addr string      // as logs name it
+	path string      // of a Unix socket in the file system
+	file os.FileInfo // of path, when it was made
 	tcp  bool
+	// inherited: somebody else opened it, and goes on with it when we are gone.
+	inherited bool
 }
 
 // openSockets opens every address that the configuration names. On an error
-// none is left open.
-func openSockets(c *config.Config) (list []socket, err error) {
+// none is left open. takeOver is whether a Unix socket that another process
+// answers on is in the way.
+func openSockets(c *config.Config, takeOver bool) (list []socket, err error) {
 	defer func() {
 		if err != nil {
 			for _, s := range list {
@@ -53,7 +57,7 @@ func openSockets(c *config.Config) (list []socket, err error) {
 		}
 	}
 	if c.UnixSocketDir != "" {
-		s, err := listenUnix(c)
+		s, err := listenUnix(c, takeOver)
 		if err != nil {
 			return list, err
 		}
@@ -70,9 +74,12 @@ func (s socket) close() {
 	s.unlink()
 }
 
-// unlink removes the socket's file.
+// unlink removes the socket's file, unless it is that of another process by now.
 func (s socket) unlink() {
-	if s.path != "" {
+	if s.path == "" {
+		return
+	}
+	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.file) {
 		_ = os.Remove(s.path)
 	}
 }
@@ -202,12 +209,17 @@ func newSocket(domain int) (int, error) {
 }
 
 // listenUnix makes the Unix socket. A file left over by a process that is gone
-// is removed; one that somebody answers on is left alone.
-func listenUnix(c *config.Config) (socket, error) {
+// is removed; one that somebody answers on is left alone, or with takeOver
+// replaced in one step: whoever connects reaches the one process or the other.
+func listenUnix(c *config.Config, takeOver bool) (socket, error) {
 	name := c.UnixSocketDir + "/.s.PGSQL." + strconv.Itoa(c.ListenPort)
 	abstract := strings.HasPrefix(name, "@")
+	own := name
+	if takeOver && !abstract {
+		own = name + ".new"
+	}
 	if !abstract {
-		if err := removeStale(name); err != nil {
+		if err := removeStale(own); err != nil {
 			return socket{}, err
 		}
 	}
@@ -215,19 +227,26 @@ func listenUnix(c *config.Config) (socket, error) {
 	if err != nil {
 		return socket{}, fmt.Errorf("listening on unix:%s: %w", name, err)
 	}
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: own}); err != nil {
 		_ = unix.Close(fd)
-		return socket{}, fmt.Errorf("listening on unix:%s: bind: %w (unix_socket_dir)", name, err)
+		return socket{}, fmt.Errorf("listening on unix:%s: bind: %w (unix_socket_dir)", own, err)
 	}
 	s := socket{fd: fd, addr: "unix:" + name}
 	if !abstract {
-		s.path = name
-		if err := setSocketOwner(name, c.UnixSocketMode, c.UnixSocketGroup); err != nil {
-			s.close()
-			return socket{}, err
+		s.path = own
+		if s.file, err = os.Lstat(own); err == nil {
+			err = setSocketOwner(own, c.UnixSocketMode, c.UnixSocketGroup)
 		}
 	}
-	if err := unix.Listen(fd, c.ListenBacklog); err != nil {
+	if err == nil {
+		err = unix.Listen(fd, c.ListenBacklog)
+	}
+	if err == nil && own != name {
+		if err = os.Rename(own, name); err == nil {
+			s.path = name
+		}
+	}
+	if err != nil {
 		s.close()
 		return socket{}, fmt.Errorf("listening on unix:%s: %w", name, err)
 	}

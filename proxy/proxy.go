@@ -35,6 +35,13 @@ type Options struct {
 	Config *config.Config
 	// Log is where the proxy logs. It must not be nil.
 	Log *slog.Logger
+	// Inherited are listening sockets that somebody else has opened. If there
+	// are any, listen_addr and unix_socket_dir open none. New owns them, also
+	// when it fails.
+	Inherited []int
+	// TakeOver has the new Unix socket take the place of one that another
+	// process still answers on.
+	TakeOver bool
 }
 
 // Proxy is a running pooler. Make it with New, run it with Run, end it with
@@ -106,10 +113,16 @@ func New(o Options) (*Proxy, error) {
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	n, err := loadSettings(c, nil, o.Log)
 	if err != nil {
+		closeAll(o.Inherited)
 		return nil, err
 	}
 	p.adopt(n)
-	if p.sockets, err = openSockets(c); err != nil {
+	if len(o.Inherited) > 0 {
+		p.sockets, err = inheritSockets(o.Inherited, c)
+	} else {
+		p.sockets, err = openSockets(c, o.TakeOver)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for i := range max(c.EventLoops, 1) {

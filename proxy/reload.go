@@ -100,7 +100,9 @@ func (p *Proxy) reloadLocked(next *config.Config) (Reloaded, error) {
 // are replaced. New calls it, and then Reload, one call at a time.
 func (p *Proxy) adopt(n *settings) (replaced int) {
 	p.routesMu.Lock()
-	p.current.Store(n)
+	if before := p.current.Swap(n); before != nil {
+		close(before.replaced)
+	}
 	p.verifier.Configure(n.SCRAMIterations, n.userList, n.Inquires())
 	p.translation.maxNames.Store(int64(n.MaxClientPreparedStatements))
 	limits := p.renewTenantsLocked(n)

@@ -29,6 +29,7 @@ type settings struct {
 	clientTLS *tls.Config // nil: clients aren't offered TLS
 	serverTLS map[config.TLS]serverTLS
 	files     map[string]fileSum // of every file that was read
+	replaced  chan struct{}      // closed when others are in force
 }
 
 // fileSum tells whether a file holds what it held before.
@@ -68,6 +69,7 @@ func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settin
 		static:    make(map[string]auth.Secret, len(c.StaticUsers)),
 		serverTLS: make(map[config.TLS]serverTLS),
 		files:     make(map[string]fileSum),
+		replaced:  make(chan struct{}),
 	}
 	var ok bool
 	if n.method, ok = methods[c.AuthType]; !ok && c.AuthType != config.AuthHBA {

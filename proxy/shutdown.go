@@ -68,10 +68,13 @@ func (p *Proxy) Shutdown(mode ShutdownMode) {
 
 	p.stopping.Store(true)
 	p.log.Info("shutting down: " + mode.String())
-	handOver := mode == WaitForClients && p.Config().SOReusePort
-	if handOver {
+	handOver := mode == WaitForClients && p.Config().SOReusePort && !p.inherits()
+	switch {
+	case handOver:
 		p.workers[0].Post(reactor.TaskFunc(p.turnAway))
-	} else {
+	case mode == WaitForClients && p.inherits():
+		p.closeListeners() // whoever waits in the sockets is for the next process; who is in may stay
+	default:
 		p.closeDoor()
 	}
 	if mode == WaitForServers {
@@ -85,6 +88,11 @@ func (p *Proxy) Shutdown(mode ShutdownMode) {
 	if before == 0 {
 		p.spawnDrain(handOver)
 	}
+}
+
+// inherits reports whether the sockets live on without us.
+func (p *Proxy) inherits() bool {
+	return slices.ContainsFunc(p.sockets, func(s socket) bool { return s.inherited })
 }
 
 // closeDoor lets nobody in any more.

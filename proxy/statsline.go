@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -8,23 +9,38 @@ import (
 // reportStats logs what was done in each stats_period, in PgBouncer's words,
 // while log_stats is on. It is owned by Run and ends with the proxy's context.
 func (p *Proxy) reportStats() {
-	period := p.Config().StatsPeriod
-	if period <= 0 {
-		return
-	}
-	ticker := time.NewTicker(period)
-	defer ticker.Stop()
 	before, since := p.traffic(), time.Now()
+	p.EachStatsPeriod(p.ctx, func() {
+		now, at := p.traffic(), time.Now()
+		if p.Config().LogStats {
+			p.log.Info(statsLine(before, now, at.Sub(since)))
+		}
+		before, since = now, at
+	})
+}
+
+// EachStatsPeriod calls f whenever another stats_period is over, and returns
+// when ctx has ended. A period that is changed begins when it is put in force;
+// while it is 0, f isn't called.
+func (p *Proxy) EachStatsPeriod(ctx context.Context, f func()) {
+	var period time.Duration
+	ticker := time.NewTicker(time.Hour)
+	ticker.Stop()
+	defer func() { ticker.Stop() }()
 	for {
-		select {
-		case <-p.ctx.Done():
-			return
-		case <-ticker.C:
-			now, at := p.traffic(), time.Now()
-			if p.Config().LogStats {
-				p.log.Info(statsLine(before, now, at.Sub(since)))
+		n := p.current.Load()
+		if period != n.StatsPeriod {
+			ticker.Stop()
+			if period = n.StatsPeriod; period > 0 {
+				ticker.Reset(period)
 			}
-			before, since = now, at
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.replaced:
+		case <-ticker.C:
+			f()
 		}
 	}
 }

@@ -24,15 +24,23 @@ type logWriter struct {
 
 	mu      sync.Mutex
 	backlog []byte
-	dropped int // lines
+	dropped int          // lines
+	own     slog.Handler // of the line that counts them, on w
 	closed  bool
 }
 
 // newLogWriter makes a logWriter. Close ends its goroutine.
 func newLogWriter(w io.Writer) *logWriter {
-	l := &logWriter{w: w, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &logWriter{w: w, own: slog.NewTextHandler(w, nil), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go l.run()
 	return l
+}
+
+// shape gives the writer the handler of its own lines, which writes to w.
+func (l *logWriter) shape(own slog.Handler) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.own = own
 }
 
 // Write takes one line. It never blocks and never fails.
@@ -75,14 +83,14 @@ func (l *logWriter) run() {
 	var spare []byte
 	for {
 		l.mu.Lock()
-		text, dropped, closed := l.backlog, l.dropped, l.closed
+		text, dropped, own, closed := l.backlog, l.dropped, l.own, l.closed
 		l.backlog, l.dropped = spare[:0], 0
 		l.mu.Unlock()
 		if len(text) > 0 {
 			_, _ = l.w.Write(text) // there is nowhere to report it
 		}
 		if dropped > 0 {
-			slog.New(slog.NewTextHandler(l.w, nil)).Warn("the log can't be written as fast as it comes", "lines_dropped", dropped)
+			slog.New(own).Warn("the log can't be written as fast as it comes", "lines_dropped", dropped)
 		}
 		spare = text
 		switch {

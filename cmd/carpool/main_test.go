@@ -96,24 +96,36 @@ func start(t *testing.T, environ []string, args ...string) *process {
 // startCommand is start for a program that starts ours.
 func startCommand(t *testing.T, environ []string, program string, args ...string) *process {
 	t.Helper()
+	p := prepare(t, environ, program, args...)
+	p.run()
+	return p
+}
+
+// prepare is startCommand for what is yet to be run.
+func prepare(t *testing.T, environ []string, program string, args ...string) *process {
 	p := &process{t: t, cmd: exec.Command(program, args...), stdout: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	return p
+}
+
+// run starts what was prepared.
+func (p *process) run() {
+	p.t.Helper()
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go func() {
 		_ = p.cmd.Wait() // the status is in ProcessState
 		close(p.ended)
 	}()
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it may have ended already
 		<-p.ended
-		if t.Failed() {
-			t.Logf("stdout of %v:\n%s\nstderr:\n%s", args, p.stdout, p.stderr)
+		if p.t.Failed() {
+			p.t.Logf("stdout of %v:\n%s\nstderr:\n%s", p.cmd.Args[1:], p.stdout, p.stderr)
 		}
 	})
-	return p
 }
 
 // await waits until the program has written something on stdout or stderr, and

@@ -22,6 +22,8 @@ func gonePID(t *testing.T) int {
 
 func TestPIDFile(t *testing.T) {
 	own := fmt.Sprintln(os.Getpid())
+	p, _ := serve(t, ownURL(), "serve")
+	pooler := p.cmd.Process.Pid
 	for _, row := range []struct {
 		name   string
 		before string // content; "" is no file
@@ -30,10 +32,11 @@ func TestPIDFile(t *testing.T) {
 		{"none", "", ""},
 		{"left by a process that is gone", fmt.Sprintln(gonePID(t)), ""},
 		{"left by a container's former life", own, ""},
-		{"of a process that runs", fmt.Sprintln(os.Getppid()), fmt.Sprintf("process %d runs", os.Getppid())},
+		{"of a pooler that runs", fmt.Sprintln(pooler), fmt.Sprintf("process %d runs", pooler)},
+		{"of a process that runs and is no pooler", "1\n", ""},
 		{"of another kind", "important\n", "holds no process id"},
 		{"of a process group", "-1\n", "holds no process id"},
-		{"empty", "\n", "holds no process id"},
+		{"empty", "\n", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "carpool.pid")
@@ -82,5 +85,27 @@ func TestPIDFileOfAnotherIsLeftAlone(t *testing.T) {
 	}
 	if _, err := takePIDFile(filepath.Join(t.TempDir(), "missing", "carpool.pid")); err == nil || !strings.HasPrefix(err.Error(), "pidfile: ") {
 		t.Errorf("in a directory that isn't there: %v", err)
+	}
+}
+
+// Whoever has the lock runs, whatever the number says; with its end the file is
+// free, even if it was left behind.
+func TestPIDFileIsLocked(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "carpool.pid")
+	p, _ := serve(t, ownURL(), "serve", "--set=pidfile="+file)
+	write(t, filepath.Dir(file), filepath.Base(file), "1\n")
+	if _, err := takePIDFile(file); err == nil || !strings.Contains(err.Error(), "is carpool running already?") {
+		t.Errorf("while another process has the lock: %v", err)
+	}
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	pid, err := takePIDFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pid.remove(); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 
 	"carpool/config"
 	"carpool/proxy"
@@ -19,15 +21,15 @@ func serveCommand(p *program) *cobra.Command {
 	s := &source{}
 	cmd := &cobra.Command{
 		Use:   "serve [FILE]",
-		Short: "Run the pooler in the foreground.",
-		Long: `Run the pooler in the foreground, as a configuration file in PgBouncer's syntax says, or without a file in front of the
+		Short: "Run the pooler.",
+		Long: `Run the pooler, in the foreground unless -d says otherwise, as a configuration file in PgBouncer's syntax says, or without a file in front of the
 database that DATABASE_URL names. CARPOOL_* environment variables override the file, flags override both.
 
 Without a file, CARPOOL_URLS may name several variables with database URLs, and CARPOOL_USERLIST holds users as an auth_file does.
 
 SIGTERM takes no new clients and ends when the last one has left, or after shutdown_timeout; SIGINT ends when running
 transactions have; SIGINT after either, or SIGQUIT, ends at once. The status is 1 if that cut off a transaction. SIGHUP reads the
-configuration anew.`,
+configuration anew and opens the logfile anew; SIGUSR1 pauses, SIGUSR2 resumes.`,
 		Args: atMostOneFile,
 		RunE: func(_ *cobra.Command, args []string) error { return p.serveFrom(s, args) },
 	}
@@ -41,27 +43,57 @@ func (p *program) serveFrom(s *source, args []string) error {
 	if err != nil {
 		return err
 	}
-	stream := p.stderr
-	if c.LogTo == config.LogToStdout {
-		stream = p.stdout
+	back := backgroundOf(p)
+	if s.daemon && back == nil {
+		return p.daemonize(c)
 	}
-	out := newLogWriter(stream)
-	defer out.Close()
-	r := p.reloadingFrom(s, args)
-	r.level.Set(logLevel(c))
-	log := newLogAt(c, out, &r.level)
-	if s.quiet {
-		log = slog.New(slog.DiscardHandler)
+	if err := becomeUser(c.RunAsUser); err != nil {
+		return err
 	}
-	return p.serve(c, log, r)
+	log, err := newServeLog(c, p, s.quiet || back != nil)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	if err := readable(p.configFile(args)); err != nil {
+		log.log.Warn("a reload won't be possible", "error", err)
+	}
+	err = p.serve(c, serving{log: log.log, reload: p.reloadingFrom(s, args, log), background: back, takeOver: s.takeOver})
+	if err != nil && c.LogFormat == config.LogJSON && !log.quiet {
+		// A line that isn't JSON would be one too many for who reads them.
+		log.log.Error("carpool: " + err.Error())
+		return commandEnded{exitFailure}
+	}
+	return err
+}
+
+// readable is an error if a file that is there can't be read. "" is no file.
+func readable(name string) error {
+	if name == "" {
+		return nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// serving is what a proxy is run with.
+type serving struct {
+	log        *slog.Logger
+	reload     *reloading
+	background *background
+	takeOver   bool // from the process in the pidfile
 }
 
 // serve runs a proxy until a signal has ended it.
-func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err error) {
+func (p *program) serve(c *config.Config, s serving) (err error) {
+	log, r := s.log, s.reload
 	log.Info("starting", "version", version(), "pid", os.Getpid(), "go", runtime.Version())
 	warnAtStart(c, log)
 	limitMemory(os.DirFS("/"), p.variable(memoryVariable), log)
-	pid, err := takePIDFile(c.PIDFile)
+	pid, before, err := ownPIDFile(c, s.takeOver)
 	if err != nil {
 		return err
 	}
@@ -70,17 +102,28 @@ func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err e
 			err = removeErr
 		}
 	}()
-	metricsListener, err := listenMetricsFor(c)
+	sockets, err := p.handedOver()
 	if err != nil {
 		return err
 	}
-	px, err := proxy.New(proxy.Options{Config: c, Log: log})
+	metricsListener := sockets.metrics
+	if metricsListener == nil {
+		if metricsListener, err = listenMetricsFor(c); err != nil {
+			return err
+		}
+	}
+	px, err := proxy.New(proxy.Options{Config: c, Log: log, Inherited: sockets.clients, TakeOver: before != 0})
 	if err != nil {
 		closeListener(metricsListener)
 		return err
 	}
+	if before != 0 {
+		if err := takeOverFrom(before, &pid, c.PIDFile, log); err != nil {
+			return err
+		}
+	}
 	console := admin.New(px, version())
-	console.SetOrders(admin.Orders{Reload: r.now, Changed: func(c *config.Config) { r.level.Set(logLevel(c)) }})
+	console.SetOrders(admin.Orders{Reload: r.now, Changed: func(*config.Config) { r.follow(px) }})
 	px.SetConsole(console)
 
 	ctx, stop := context.WithCancel(context.Background())
@@ -96,7 +139,8 @@ func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err e
 	}
 	helpers.Go(func() { console.Run(ctx) })
 	helpers.Go(func() { obey(ctx, p.signals, px, r, handOver, log) })
-	go r.run(ctx, px, manager, log)
+	go r.run(ctx, px, manager)
+	go r.watch(ctx, px)
 	if metricsListener != nil {
 		helpers.Go(func() { serveMetrics(ctx, metricsListener, px, log) })
 	}
@@ -104,6 +148,7 @@ func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err e
 	st := px.State()
 	log.Info("event loops", "poller", st.Poller, "event_loops", st.Loops)
 	manager.ready(px.Addresses()) // the sockets are open: clients get in
+	s.background.isReady()
 	if err := px.Run(); err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}
@@ -111,6 +156,35 @@ func (p *program) serve(c *config.Config, log *slog.Logger, r *reloading) (err e
 	if cut := px.CutOff(); cut > 0 {
 		return fmt.Errorf("transactions were cut off by the end: %d", cut)
 	}
+	return nil
+}
+
+// ownPIDFile writes the pidfile. With takeOver, if the process in it runs, that
+// is before, and the file gets its name in takeOverFrom.
+func ownPIDFile(c *config.Config, takeOver bool) (pid pidFile, before int, err error) {
+	if takeOver {
+		if c.PIDFile == "" || !c.SOReusePort {
+			return pid, 0, usageError{errors.New("-R needs a pidfile, which says who is to go, and so_reuseport = 1 for both, who listen side by side for a while")}
+		}
+		if before = runningPID(c.PIDFile); before != 0 {
+			pid, err = nextPIDFile(c.PIDFile)
+			return pid, before, err
+		}
+	}
+	pid, err = takePIDFile(c.PIDFile)
+	return pid, 0, err
+}
+
+// takeOverFrom makes the pidfile ours, and tells the process before us to end
+// when its clients have left. We listen already.
+func takeOverFrom(before int, pid *pidFile, name string, log *slog.Logger) error {
+	if err := pid.putInPlace(name); err != nil {
+		return err
+	}
+	if err := syscall.Kill(before, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("-R: telling process %d to end: %w", before, err)
+	}
+	log.Info("taking over: the process before serves its clients until they leave", "pid", before)
 	return nil
 }
 

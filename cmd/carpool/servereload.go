@@ -19,11 +19,13 @@ const reloadPatience = 10 * time.Second
 
 // reloading is what it takes to put another configuration in force.
 type reloading struct {
-	load  func() (*config.Config, error) // from where the first one came
-	level slog.LevelVar                  // of the log
+	load func() (*config.Config, error) // from where the first one came
+	log  *serveLog                      // follows the configuration in force
 	// asked has room for one: a reload that begins takes on everything that it
 	// was asked for before.
 	asked chan struct{}
+
+	following sync.Mutex // held while the log is told of a configuration
 
 	mu      sync.Mutex
 	waiting []chan<- reloadOutcome // who wants to hear of the next reload; each has room for it
@@ -37,9 +39,12 @@ type reloadOutcome struct {
 
 // reloadingFrom is how the configuration that a command line names is loaded
 // again.
-func (p *program) reloadingFrom(s *source, args []string) *reloading {
+func (p *program) reloadingFrom(s *source, args []string, log *serveLog) *reloading {
 	load := func() (*config.Config, error) {
 		if err := regularFiles(p.configFile(args)); err != nil {
+			return nil, err
+		}
+		if err := noEmptyFiles(p.configFile(args)); err != nil {
 			return nil, err
 		}
 		c, err := p.load(s, args)
@@ -47,14 +52,14 @@ func (p *program) reloadingFrom(s *source, args []string) *reloading {
 			return nil, err
 		}
 		if err := regularFiles(
-			c.AuthFile, c.ClientTLS.KeyFile, c.ClientTLS.CertFile, c.ClientTLS.CAFile,
+			c.AuthFile, c.AuthHBAFile, c.AuthIdentFile, c.ClientTLS.KeyFile, c.ClientTLS.CertFile, c.ClientTLS.CAFile,
 			c.ServerTLS.KeyFile, c.ServerTLS.CertFile, c.ServerTLS.CAFile,
 		); err != nil {
 			return nil, err
 		}
 		return c, nil
 	}
-	return &reloading{load: load, asked: make(chan struct{}, 1)}
+	return &reloading{load: load, log: log, asked: make(chan struct{}, 1)}
 }
 
 // regularFiles is an error if one of the files that are there is something that
@@ -65,6 +70,18 @@ func regularFiles(names ...string) error {
 		about, err := os.Stat(name)
 		if err == nil && !about.Mode().IsRegular() && name != os.DevNull {
 			return fmt.Errorf("%s isn't a regular file, and a reload reads no other", name)
+		}
+	}
+	return nil
+}
+
+// noEmptyFiles is an error if one of the files is there and has nothing in it,
+// as while somebody is writing it, or after a disk was full.
+func noEmptyFiles(names ...string) error {
+	for _, name := range names {
+		about, err := os.Stat(name)
+		if err == nil && about.Mode().IsRegular() && about.Size() == 0 {
+			return fmt.Errorf("%s is empty, which is taken for a mishap", name)
 		}
 	}
 	return nil
@@ -96,7 +113,7 @@ func (r *reloading) now(ctx context.Context) (proxy.Reloaded, error) {
 
 // run reloads when it is asked to, one at a time, until ctx ends. What it reads
 // may be on a file system that doesn't answer, so nobody waits for it.
-func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceManager, log *slog.Logger) {
+func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceManager) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -104,14 +121,14 @@ func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceMan
 		case <-r.asked:
 		}
 		slow := time.AfterFunc(reloadPatience, func() {
-			log.Warn("reload: the configuration, or a file that it names, is still being read")
+			r.log.log.Warn("reload: the configuration, or a file that it names, is still being read")
 		})
 		r.mu.Lock()
 		waiting := r.waiting
 		r.waiting = nil
 		r.mu.Unlock()
 		manager.reloading()
-		done, err := r.reload(px, log)
+		done, err := r.reload(px)
 		manager.reloaded()
 		for _, w := range waiting {
 			w <- reloadOutcome{done, err}
@@ -121,13 +138,14 @@ func (r *reloading) run(ctx context.Context, px *proxy.Proxy, manager serviceMan
 }
 
 // reload reads the configuration anew, and logs what came of it.
-func (r *reloading) reload(px *proxy.Proxy, log *slog.Logger) (proxy.Reloaded, error) {
+func (r *reloading) reload(px *proxy.Proxy) (proxy.Reloaded, error) {
+	log := r.log.log
+	r.log.file.reopen() // whatever comes of the rest: somebody may have moved it away
 	next, err := r.load()
-	if err != nil {
-		refuseReload(err, log)
-		return proxy.Reloaded{}, err
+	var done proxy.Reloaded
+	if err == nil {
+		done, err = px.Reload(next)
 	}
-	done, err := px.Reload(next)
 	if err != nil {
 		refuseReload(err, log)
 		return done, err
@@ -145,8 +163,17 @@ func (r *reloading) reload(px *proxy.Proxy, log *slog.Logger) (proxy.Reloaded, e
 		log.Warn("reload: " + warning.String())
 	}
 	log.Info("reloaded", "changes", len(done.Applied), "need_restart", len(done.Restart), "files_changed", len(done.Files), "pools_replaced", done.Replaced)
-	r.level.Set(logLevel(px.Config()))
+	r.follow(px)
 	return done, nil
+}
+
+// follow has the log do what the configuration in force says.
+func (r *reloading) follow(px *proxy.Proxy) {
+	r.following.Lock()
+	defer r.following.Unlock()
+	if err := r.log.configure(px.Config()); err != nil {
+		r.log.log.Error("the log goes on where it went", "error", err)
+	}
 }
 
 // refuseReload logs why the configuration stays as it was.

@@ -22,12 +22,10 @@ type source struct {
 	poolSize string   // default_pool_size
 	set      []string // name=value
 	verbose  int      // raises verbose
-	quiet    bool     // nothing is logged
-
-	// PgBouncer's, not built yet.
-	daemon  bool
-	restart bool
-	user    string
+	quiet    bool     // nothing is logged to stderr or stdout
+	daemon   bool     // in the background
+	takeOver bool     // the process in the pidfile is to go when this one listens
+	user     string   // to become
 }
 
 const (
@@ -49,26 +47,10 @@ func (s *source) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.poolSize, "pool-size", "", "`number` of server connections for each pair of database and user")
 	f.StringArrayVar(&s.set, "set", nil, "set anything that the configuration file can: `name=value`; may be repeated")
 	f.CountVarP(&s.verbose, "verbose", "v", "log more")
-	f.BoolVarP(&s.quiet, "quiet", "q", false, "log nothing")
-	f.BoolVarP(&s.daemon, "daemon", "d", false, "run in the background (not built yet)")
-	f.BoolVarP(&s.restart, "reboot", "R", false, "take over from a running pooler (not built yet)")
-	f.StringVarP(&s.user, "user", "u", "", "`user` to become (not built yet)")
-	for _, name := range []string{"daemon", "reboot", "user"} {
-		f.Lookup(name).Hidden = true
-	}
-}
-
-// notBuilt is an error if a flag was given that means nothing yet.
-func (s *source) notBuilt() error {
-	switch {
-	case s.daemon:
-		return usageError{fmt.Errorf("-d isn't built yet: let systemd or another supervisor run carpool in the foreground")}
-	case s.user != "":
-		return usageError{fmt.Errorf("-u isn't built yet: start carpool as the user %q", s.user)}
-	case s.restart:
-		return usageError{fmt.Errorf("-R isn't built yet: so_reuseport lets a second carpool start before the first one ends")}
-	}
-	return nil
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "log nothing to stderr or stdout")
+	f.BoolVarP(&s.daemon, "daemon", "d", false, "run in the background; needs a pidfile")
+	f.BoolVarP(&s.takeOver, "reboot", "R", false, "take over from the carpool in the pidfile, which serves those it has until they leave; needs so_reuseport")
+	f.StringVarP(&s.user, "user", "u", "", "`user` to become before anything is opened")
 }
 
 // configFile is the configuration file that the command line or the environment
@@ -84,9 +66,6 @@ func (p *program) configFile(args []string) string {
 // the environment, over that the command line. A configuration with anything
 // wrong in it is an error, config.Problems, with all that is wrong.
 func (p *program) load(s *source, args []string) (*config.Config, error) {
-	if err := s.notBuilt(); err != nil {
-		return nil, err
-	}
 	if strings.HasPrefix(s.listen, listenFromEnv) && s.port != "" {
 		return nil, usageError{fmt.Errorf("--listen %s and --port both say a port: one of them is too many", s.listen)}
 	}
@@ -167,6 +146,7 @@ func (s *source) apply(c *config.Config, variable func(name string) string) conf
 		{"--port", "listen_port", s.port},
 		{"--pool-mode", "pool_mode", s.poolMode},
 		{"--pool-size", "default_pool_size", s.poolSize},
+		{"-u", "user", s.user},
 	} {
 		if f.value != "" {
 			set(f.flag, f.name, f.value)

@@ -37,23 +37,12 @@ func New(p *proxy.Proxy, version string) *Console {
 // Run takes a sample of the counters each stats_period, until ctx ends. Without
 // it averages are those since the start.
 func (c *Console) Run(ctx context.Context) {
-	period := c.proxy.Config().StatsPeriod
-	if period <= 0 {
-		return
-	}
-	ticker := time.NewTicker(period)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			totals, now := c.totals(), time.Now()
-			c.mu.Lock()
-			c.samples.add(totals, now)
-			c.mu.Unlock()
-		}
-	}
+	c.proxy.EachStatsPeriod(ctx, func() {
+		totals, now := c.totals(), time.Now()
+		c.mu.Lock()
+		c.samples.add(totals, now)
+		c.mu.Unlock()
+	})
 }
 
 // Parameters implements [proxy.Console].
