@@ -268,6 +268,7 @@ func (srv *server) choreBytes(b []byte) int {
 			return ok
 		case wire.ErrorResponse:
 			srv.choreFailed = true
+			srv.proxy.counters.fromServers.add(wire.ParseReport(body).Code)
 		case wire.ParameterStatus:
 			if name, value, ok := wire.ParseParameterStatus(body); ok {
 				srv.noteParameter(name, value)
