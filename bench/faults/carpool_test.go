@@ -178,8 +178,8 @@ func (p *pooler) metric(name, labels string) (sum float64) {
 // dials is how many server connections carpool has begun to open.
 func (p *pooler) dials() int { return int(p.metric("carpool_pool_dials_total", "")) }
 
-// booksAgree waits until carpool has as many servers as Postgres has sessions of its role, none of which is busy, and nobody
-// waits. Clients have to be gone or idle.
+// booksAgree waits until carpool has as many servers as Postgres has sessions of its role, but for the one that hears
+// notifications, none of which is busy, and nobody waits. Clients have to be gone or idle.
 func (p *pooler) booksAgree(s *pgserver.Server) {
 	p.t.Helper()
 	var ours, theirs, waiting, busy int
@@ -189,7 +189,7 @@ func (p *pooler) booksAgree(s *pgserver.Server) {
 	for time.Now().Before(deadline) {
 		ours, busy = int(p.metric("carpool_pool_servers", "")), int(p.metric("carpool_pool_servers", `state="active"`))
 		waiting = int(p.metric("carpool_pool_clients", `state="waiting"`))
-		text, err := s.Value(ctx, "", "select count(*)::text from pg_stat_activity where usename = '"+role+"'")
+		text, err := s.Value(ctx, "", "select count(*)::text from pg_stat_activity where usename = '"+role+"' and application_name <> 'carpool listen'")
 		if err != nil {
 			p.t.Fatal(err)
 		}
