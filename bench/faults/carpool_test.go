@@ -26,6 +26,7 @@ type pooler struct {
 	*pgserver.Process
 	t       *testing.T
 	command []string
+	file    string // its configuration
 	log     *transcript
 	address string // host:port
 	metrics string // URL
@@ -63,7 +64,7 @@ func startCarpool(t *testing.T, address, settings string, wrap ...string) *poole
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &pooler{t: t, command: append(wrap, binary, "serve", file)}
+	p := &pooler{t: t, file: file, command: append(wrap, binary, "serve", file)}
 	p.start()
 	t.Cleanup(func() {
 		p.End(patience, syscall.SIGQUIT)
@@ -88,6 +89,24 @@ func (p *pooler) start() {
 	}
 	p.address = p.said(`listening on ([^"]+)`)
 	p.metrics = p.said(`metrics on ([^"]+)`)
+}
+
+// configure changes the configuration's text, which carpool reads at its next start or reload.
+func (p *pooler) configure(change func(string) string) {
+	p.t.Helper()
+	text, err := os.ReadFile(p.file)
+	if err == nil {
+		err = os.WriteFile(p.file, []byte(change(string(text))), 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// order gives the console a command and waits until it is done. admin_users has to have boss.
+func (p *pooler) order(t *testing.T, command string) {
+	t.Helper()
+	must(t, connect(t, "postgres://boss@"+p.address+"/pgbouncer?sslmode=disable"), command)
 }
 
 // said waits for a line of the log, and returns what the pattern's group matches.
