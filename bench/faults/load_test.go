@@ -29,7 +29,7 @@ type load struct {
 
 	acked   atomic.Int64
 	crossed atomic.Int64 // answers, settings, temporary rows or notifications that were another's
-	within  atomic.Int64 // transactions that failed behind a BEGIN that had succeeded
+	within  atomic.Int64 // transactions that failed when they had done something
 	heard   atomic.Int64 // notifications
 	logins  atomic.Int64 // that succeeded
 

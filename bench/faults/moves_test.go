@@ -93,11 +93,11 @@ func (c *mover) begin() error {
 	if _, err := ask(c.conn, "begin"); err != nil {
 		return err
 	}
-	c.begun = true
 	for _, sql := range c.updates() {
 		if err := c.echo(sql, c.tag); err != nil {
 			return err
 		}
+		c.begun = true
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -260,4 +262,66 @@ func TestLatency(t *testing.T) {
 		t.Errorf("%.1f queries a second, where pool by latency is %.1f", rate, theory)
 	}
 	figure(t, "network: 100 ms to the server and back", "%d clients, a pool of %d: %.1f queries/s, of %.1f possible, opening the servers included", clients, size, rate, theory)
+}
+
+// Bytes take their time on both sides, no two the same, and now and then a connection stalls: others don't wait for it.
+func TestJitter(t *testing.T) {
+	const size, clients, stall = 4, 12, 500 * time.Millisecond
+	var stalls atomic.Int64
+	uneven := func(mean time.Duration) func() time.Duration {
+		return func() time.Duration {
+			if rand.IntN(100) == 0 {
+				stalls.Add(1)
+				return stall
+			}
+			return mean/2 + rand.N(mean)
+		}
+	}
+	plan := func(mean time.Duration) Plan {
+		return func(int) (Fault, Fault) { return Fault{Wait: uneven(mean)}, Fault{Wait: uneven(mean)} }
+	}
+	const toServer, toClient = 20 * time.Millisecond, 10 * time.Millisecond // one way
+	server := between(t, postgres.Address(), plan(toServer))
+	p := startCarpool(t, server.Address(), fmt.Sprintf("default_pool_size = %d", size))
+	client := between(t, p.address, plan(toClient))
+	each := either(8, 300)
+	took := make(chan time.Duration, clients*each)
+	failures := make(chan error, clients)
+	began := time.Now()
+	for i := range clients {
+		conn := connect(t, clientURL(client.Address()))
+		go func() {
+			var err error
+			for n := 0; n < each && err == nil; n++ {
+				var got string
+				asked, want := time.Now(), fmt.Sprintf("%d-%d", i, n)
+				if got, err = ask(conn, "select '"+want+"'"); err == nil && got != want {
+					err = fmt.Errorf("%s is another's answer", got)
+				}
+				took <- time.Since(asked)
+			}
+			failures <- err
+		}()
+	}
+	for range clients {
+		if err := <-failures; err != nil {
+			t.Error(err)
+		}
+	}
+	rate := float64(clients*each) / time.Since(began).Seconds()
+	close(took)
+	var list []time.Duration
+	for d := range took {
+		list = append(list, d)
+	}
+	slices.Sort(list)
+	// A query crosses each way once. Stalls included, that is what a server is taken for.
+	busy := 2 * (toServer*99/100 + stall/100)
+	theory := float64(size) / busy.Seconds()
+	if *full && rate < theory*0.6 {
+		t.Errorf("%.1f queries a second, where pool by latency is %.1f", rate, theory)
+	}
+	figure(t, "network: uneven latency on both sides, with stalls", "%s to the server and back and %s to the clients, give or take half, and %d stalls of %s: %.1f queries/s of %.1f possible, opening connections included; median %s, p99 %s; 0 wrong answers",
+		2*toServer, 2*toClient, stalls.Load(), stall, rate, theory, list[len(list)/2].Round(time.Millisecond), list[len(list)*99/100].Round(time.Millisecond))
+	p.booksAgree(postgres)
 }
