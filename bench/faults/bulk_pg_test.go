@@ -98,7 +98,7 @@ func TestCopyCutOff(t *testing.T) {
 
 // A client floods a server that takes nothing.
 func TestServerTakesNothing(t *testing.T) {
-	const most, size = 8 << 20, 64 << 10
+	const most, size = 16 << 20, 64 << 10
 	batches := either(500, 8000)
 	server := between(t, postgres.Address(), nil)
 	p := startCarpool(t, server.Address(), "default_pool_size = 1")

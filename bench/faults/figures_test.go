@@ -2,8 +2,10 @@ package faults
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -138,4 +140,39 @@ func TestDocument(t *testing.T) {
 	if len(known) != len(faults) {
 		t.Errorf("%s has %d rows for %d faults", document, len(known), len(faults))
 	}
+	there := allTests(t)
+	for name := range named(string(text)) {
+		if !there[name] {
+			t.Errorf("%s names %s, and there is no such test", document, name)
+		}
+	}
+}
+
+// named are the tests that a text names.
+func named(text string) map[string]bool {
+	list := make(map[string]bool)
+	for _, name := range regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(text, -1) {
+		list[name[1]] = true
+	}
+	return list
+}
+
+// allTests are the tests that there are.
+func allTests(t *testing.T) map[string]bool {
+	t.Helper()
+	list, function := make(map[string]bool), regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		for _, found := range function.FindAllSubmatch(text, -1) {
+			list[string(found[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
