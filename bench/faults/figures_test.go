@@ -23,6 +23,7 @@ var faults = []fault{
 	{"server at max_connections", "clients share the connections that there are; nobody is told of it"},
 	{"server starting up (57P03)", "clients wait until it is up"},
 	{"network: black hole between carpool and server", "every client hears of it in time; service goes on afterwards"},
+	{"network: black hole between carpool and clients", "their servers are free after the time limits; others go on"},
 	{"network: all bytes held up for a while", "nobody notices more than the delay"},
 	{"network: 100 ms to the server and back", "throughput is pool size by latency"},
 	{"network: uneven latency on both sides, with stalls", "throughput is pool size by latency; nobody waits for another's stall longer than for a server"},

@@ -197,6 +197,51 @@ func TestBlackHole(t *testing.T) {
 	p.booksAgree(postgres)
 }
 
+// Clients fall silent: in a transaction, in the midst of a result, and while they wait for a server.
+func TestClientsSilent(t *testing.T) {
+	const size, limit = 2, time.Second
+	p := startCarpool(t, postgres.Address(), fmt.Sprintf("default_pool_size = %d\nidle_transaction_timeout = 1\nquery_timeout = 1\nquery_wait_timeout = 10", size))
+	client := between(t, p.address, nil)
+	var longest time.Duration
+	rounds := either(1, 10)
+	for range rounds {
+		idle, reading, waiting := connect(t, clientURL(client.Address())), connect(t, clientURL(client.Address())), connect(t, clientURL(client.Address()))
+		must(t, idle, "begin; create temp table stayed (a int)")
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		result := reading.Exec(ctx, "select repeat('x', 1000) from generate_series(1, 100000)")
+		if !result.NextResult() || !result.ResultReader().NextRow() {
+			t.Fatal("no row of the result")
+		}
+		asked := make(chan error, 1)
+		go func() {
+			_, err := ask(waiting, "select 1")
+			asked <- err
+		}()
+		eventually(t, "a client to wait", func() bool { return p.metric("carpool_pool_clients", `state="waiting"`) == 1 })
+		client.Silence()
+		began := time.Now()
+		var others []*pgconn.PgConn
+		for range size {
+			other := connect(t, p.url())
+			if got := must(t, other, "begin; select coalesce(to_regclass('stayed')::text, 'nothing')"); got != "nothing" {
+				t.Errorf("another client finds %s", got)
+			}
+			others = append(others, other)
+		}
+		longest = max(longest, time.Since(began))
+		client.Reset()
+		client.Speak()
+		<-asked
+		_ = result.Close() // which has come to nothing
+		cancel()
+		for _, other := range others {
+			_ = other.Close(context.Background())
+		}
+	}
+	figure(t, "network: black hole between carpool and clients", "%d times, one client in a transaction, one in the midst of a result and one in the queue: with limits of %s, others have all servers within %s", rounds, limit, longest.Round(time.Millisecond))
+	p.booksAgree(postgres)
+}
+
 func TestStall(t *testing.T) {
 	server := between(t, postgres.Address(), nil)
 	p := startCarpool(t, server.Address(), "default_pool_size = 4")

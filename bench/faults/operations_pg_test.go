@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -184,7 +185,7 @@ func TestSuspended(t *testing.T) {
 	p.booksAgree(postgres)
 }
 
-// Whatever carpool writes to its log is refused, as by a disk that is full.
+// Whatever carpool writes to its log is refused, as by a disk that is full, or its reader is gone.
 func TestLogRefused(t *testing.T) {
 	const settings = "default_pool_size = 4\nlog_connections = 1\nlog_disconnections = 1"
 	rate := func(p *pooler) float64 {
@@ -206,5 +207,7 @@ func TestLogRefused(t *testing.T) {
 	}
 	fine := rate(startCarpool(t, postgres.Address(), settings))
 	full := rate(startUnheard(t, postgres.Address(), settings, "sh", "-c", `exec "$0" "$@" 2>/dev/full`))
-	figure(t, "log can't be written (disk full)", "%.0f transactions/s, with a log that can be written %.0f; 0 errors", full, fine)
+	pipe := filepath.Join(t.TempDir(), "log")
+	unread := rate(startUnheard(t, postgres.Address(), settings, "sh", "-c", fmt.Sprintf(`mkfifo %[1]s; head -c 1 <%[1]s >/dev/null & exec "$0" "$@" 2>%[1]s`, pipe)))
+	figure(t, "log can't be written (disk full)", "%.0f transactions/s, with a pipe that nobody reads any more %.0f, with a log that can be written %.0f; 0 errors", full, unread, fine)
 }

@@ -151,7 +151,7 @@ func TestMaxConnections(t *testing.T) {
 // archive is a slow one.
 func TestStartingUp(t *testing.T) {
 	o := serverOptions(50)
-	o.Settings["hot_standby"], o.Settings["restore_command"] = "off", fmt.Sprintf("sleep %d; false", either(1, 2))
+	o.Settings["hot_standby"], o.Settings["restore_command"] = "off", fmt.Sprintf("sleep %d.2; false", either(0, 2))
 	s := pgtest.Start(t, o)
 	p := startCarpool(t, s.Address(), "default_pool_size = 4")
 	l := startLoad(t, s, p.url(), 8)
