@@ -31,6 +31,7 @@ type mover struct {
 	// Of the connection.
 	conn      *pgconn.PgConn
 	prepared  bool
+	owned     bool // app.owner is set
 	listening bool
 	kept      string          // tag in the temporary table that it has; none: it has none
 	told      map[string]bool // tags that it was notified of
@@ -49,7 +50,7 @@ func (c *mover) logIn() bool {
 	config, err := pgconn.ParseConfig(c.load.url)
 	if err == nil {
 		config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { c.notified(n) }
-		c.prepared, c.listening, c.kept, c.told = false, false, "", make(map[string]bool)
+		c.prepared, c.owned, c.listening, c.kept, c.told = false, false, false, "", make(map[string]bool)
 		c.conn, err = pgconn.ConnectConfig(ctx, config)
 	}
 	if err != nil {
@@ -58,11 +59,6 @@ func (c *mover) logIn() bool {
 		return false
 	}
 	c.load.logins.Add(1)
-	if _, err := ask(c.conn, "set app.owner = '"+c.owner()+"'"); err != nil {
-		_ = c.conn.Close(context.Background())
-		c.load.refused(err)
-		return false
-	}
 	return true
 }
 
@@ -240,8 +236,14 @@ func (c *mover) answers(p *pgconn.Pipeline) (done bool, err error) {
 	return done, nil
 }
 
-// withSetting relies on a parameter that it has set at its login, and on another that it has set the last time.
+// withSetting relies on a parameter that it has set once for the connection, and on others that change.
 func (c *mover) withSetting() error {
+	if !c.owned {
+		if _, err := ask(c.conn, "set app.owner = '"+c.owner()+"'"); err != nil {
+			return err
+		}
+		c.owned = true
+	}
 	if err := c.echo("select current_setting('app.owner')", c.owner()); err != nil {
 		return err
 	}
