@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"carpool/bench/pgserver/pgtest"
 	"carpool/proxy/wire"
 )
 
@@ -183,7 +182,7 @@ func roleURL(address string) string {
 
 // A pooler that loses, repeats or confuses something is found out, whatever it is.
 func TestCheckerFindsBugs(t *testing.T) {
-	s := pgtest.Start(t, serverOptions(50))
+	s := postgres
 	for _, b := range []bug{noBug, crosses, replays, resends, loses, mixes} {
 		t.Run(string(b), func(t *testing.T) {
 			l := startMoves(t, s, roleURL(startEvil(t, s.Address(), b)), 8, allMoves)
@@ -202,7 +201,7 @@ func TestCheckerFindsBugs(t *testing.T) {
 
 // What is wrong in the tables alone is found as well, of each kind.
 func TestCheckerFindsWhatIsStored(t *testing.T) {
-	s := pgtest.Start(t, serverOptions(50))
+	s := postgres
 	for _, row := range []struct{ what, sql, want string }{
 		{"a row is gone", "delete from %[1]s where tag = (select min(tag) from %[1]s)", "are lost"},
 		{"a row is there twice", "insert into %[1]s select min(tag) from %[1]s", "are there twice"},
