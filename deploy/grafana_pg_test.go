@@ -114,6 +114,9 @@ func scrapeInUse(t *testing.T) scrape {
 	if _, err := conn.Exec(ctx, "CREATE TEMP TABLE one (a int); SELECT 1").ReadAll(); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := conn.Exec(ctx, "SELECT 1/0").ReadAll(); err == nil {
+		t.Error("1/0 is a number")
+	}
 	wrong, err := pgconn.Connect(ctx, strings.Replace(databaseURL(address, "dashboard", "disable"), "p%40ss", "wrong", 1))
 	if err == nil {
 		_ = wrong.Close(ctx)

@@ -281,6 +281,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		s.unnamed.here = false // a Parse behind the error may have been skipped
 		s.notReached()
 		r := wire.ParseReport(body)
+		s.proxy.counters.fromServers.add(r.Code)
 		switch {
 		case v == refused && s.state == stateFarewell:
 			s.exchange.doubt = true

@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // traffic counts what one route does on one worker. Only that worker's loop
 // writes; anyone reads. Times are in nanoseconds.
@@ -105,23 +102,9 @@ type processCounters struct {
 	cancelsUnknown atomic.Int64
 	cancelsFailed  atomic.Int64
 
-	mu       sync.Mutex
-	byReason map[string]int64 // errors that clients got from us, by SQLSTATE
+	toClients   errorCounts // errors that clients got from us
+	fromServers errorCounts // errors that servers told us
 }
 
 // refused counts an error that a client was told. It is off the success path.
-func (c *processCounters) refused(code string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byReason == nil {
-		c.byReason = make(map[string]int64)
-	}
-	if _, known := c.byReason[code]; !known && len(c.byReason) >= maxCodes {
-		code = "other"
-	}
-	c.byReason[code]++
-}
-
-// maxCodes bounds how many SQLSTATEs are counted one by one: some of them come
-// from servers.
-const maxCodes = 200
+func (c *processCounters) refused(code string) { c.toClients.add(code) }

@@ -122,7 +122,7 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 	}
 	tracked := make([]wire.Param, 0, len(up.Params))
 	for _, param := range up.Params {
-		if name, ok := state.Canonical([]byte(param.Name)); ok {
+		if name, ok := state.Reported([]byte(param.Name)); ok {
 			tracked = append(tracked, wire.Param{Name: name, Value: param.Value})
 		}
 	}

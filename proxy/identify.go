@@ -81,6 +81,7 @@ func (s *session) lookUp(n *settings) {
 	l.asked = key
 	q := s.proxy.inquiries
 	if a, ok := q.remembered(key); ok {
+		q.counters.remembered.Add(1)
 		s.challenge(a.secret, a.known)
 		return
 	}

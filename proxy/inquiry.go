@@ -38,6 +38,8 @@ type inquiries struct {
 	proxy   *Proxy
 	servers *pool.Registry[*upstream.Inquirer]
 
+	counters lookupCounters // atomic
+
 	// Guarded by mu. With it held the pool isn't asked for anything that it would
 	// answer by calling back.
 	mu      sync.Mutex
@@ -207,6 +209,7 @@ func (f *inquiry) arrive(a found) {
 	if nobody(a.err) {
 		a.err = nil
 	}
+	q.counters.note(a)
 	q.mu.Lock()
 	delete(q.flights, f.key)
 	sessions := f.sessions

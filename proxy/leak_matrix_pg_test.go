@@ -17,9 +17,10 @@ import (
 
 // The leak matrix: whatever a client leaves behind (leak_matrix_kinds), and
 // however it leaves (leak_matrix_ways), the next client on that server finds
-// nothing of it. The table is in docs/compatibility.md.
+// nothing of it. The tables are in docs/compatibility.md, for transaction mode,
+// and in docs/reliability.md, for session mode.
 
-var updateLeakMatrix = flag.Bool("update", false, "write the table of session state in docs/compatibility.md anew")
+var updateLeakMatrix = flag.Bool("update", false, "write the tables of session state in docs/compatibility.md and docs/reliability.md anew")
 
 // lane tries all kinds of state with one way of leaving: a proxy with a single
 // server, before a database of its own.
@@ -32,12 +33,13 @@ type lane struct {
 	fresh    []string
 	reported map[string]string // at the login of a client on a fresh server
 	pid      string            // of the server
+	lasting  bool              // in session mode
 }
 
 // laneSettings: the clients of the user app are ended when they stall, and all
 // servers are logged in as postgres, so they come from one pool.
 const laneSettings = `
-pool_mode = transaction
+pool_mode = %s
 default_pool_size = 1
 session_audit = %s
 [databases]
@@ -65,14 +67,14 @@ const inDatabase = `
 	create or replace function hidden_listen() returns void language plpgsql as $$begin listen mine; end$$;
 `
 
-func newLane(t *testing.T, w *way, database, audit string) *lane {
+func newLane(t *testing.T, w *way, database, mode, audit string) *lane {
 	t.Helper()
 	l := &lane{t: t, way: w, database: database, user: "postgres"}
 	if w.stalls {
 		l.user = "app"
 	}
 	l.makeDatabase()
-	l.p = startPooler(t, fmt.Sprintf(laneSettings, audit, postgres.Host(), postgres.Port()))
+	l.p = startPooler(t, fmt.Sprintf(laneSettings, mode, audit, postgres.Host(), postgres.Port()))
 	next := l.client()
 	l.fresh, l.pid, l.reported = next.findings(), next.query("select pg_backend_pid()"), next.params
 	_ = next.conn.Close()
@@ -219,36 +221,86 @@ func (l *lane) renew() {
 	_ = next.conn.Close()
 }
 
-// TestLeakMatrix tries everything with everything.
+// TestLeakMatrix tries everything with everything, in transaction mode.
 func TestLeakMatrix(t *testing.T) {
 	kinds := leftovers()
+	cells := tryAll(t, kinds, func(int, int) bool { return true }, func(t *testing.T, i int) func(*leftover) *lane {
+		l := newLane(t, &ways[i], fmt.Sprintf("lane%d", i), "transaction", "suspicious")
+		looked := newLane(t, &ways[i], fmt.Sprintf("looked%d", i), "transaction", "always")
+		return func(kind *leftover) *lane {
+			if kind.hidden {
+				return looked
+			}
+			return l
+		}
+	})
+	if len(cells) == len(kinds)*len(ways) { // or else a way was given up, which the table mustn't hide
+		compareTable(t, "../docs/compatibility.md", matrixTable(kinds, cells, " (`session_audit = always`)"))
+	}
+}
+
+// In session mode all of it is to be found as long as the session lasts, and
+// nothing after it, hidden or not, but for what DISCARD ALL doesn't end. Each
+// kind is tried with one way, another one for the next; to write the table
+// anew, with all.
+func TestLeakMatrixOfSessions(t *testing.T) {
+	kinds := leftovers()
+	tries := func(kind, way int) bool { return *updateLeakMatrix || kind%len(ways) == way }
+	cells := tryAll(t, kinds, tries, func(t *testing.T, i int) func(*leftover) *lane {
+		l := newLane(t, &ways[i], fmt.Sprintf("session%d", i), "session", "suspicious")
+		l.lasting = true
+		return func(*leftover) *lane { return l }
+	})
+	const page = "../docs/reliability.md"
+	if len(cells) == len(kinds)*len(ways) {
+		compareTable(t, page, matrixTable(kinds, cells, ""))
+		return
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range kinds {
+		_, row, known := strings.Cut(string(text), "\n| "+kind.name+" | ")
+		written := strings.Split(row, " | ")
+		if !known || len(written) < len(ways) {
+			t.Errorf("%s has no row %q", page, kind.name)
+			continue
+		}
+		for i := range ways {
+			if cell, tried := cells[kind.name+"/"+ways[i].name]; tried && cell != written[i] {
+				t.Errorf("%s says %s of %s, %s, and not %s", page, written[i], kind.name, ways[i].name, cell)
+			}
+		}
+	}
+}
+
+// tryAll tries kinds with ways as tries says, on the lanes that makes makes for
+// the i-th way, and returns the cells by kind and way.
+func tryAll(t *testing.T, kinds []*leftover, tries func(kind, way int) bool, makes func(t *testing.T, i int) func(*leftover) *lane) map[string]string {
+	t.Helper()
 	names := make(map[string]bool)
 	for _, kind := range kinds {
 		if names[kind.name] {
-			t.Fatalf("two kinds are called %q, and would share their cells", kind.name)
+			t.Fatalf("two kinds are called %q", kind.name)
 		}
 		names[kind.name] = true
 	}
 	var mu sync.Mutex
-	cells := make(map[string]string) // by kind and way
+	cells := make(map[string]string)
 	t.Run("ways", func(t *testing.T) {
 		for i := range slices.Backward(ways[:]) { // the slowest first
 			w := &ways[i]
 			t.Run(w.name, func(t *testing.T) {
 				t.Parallel()
-				l := newLane(t, w, fmt.Sprintf("lane%d", i), "suspicious")
-				looked := newLane(t, w, fmt.Sprintf("looked%d", i), "always")
-				for _, kind := range kinds {
-					l, cell := l, "-"
-					if kind.hidden {
-						l = looked
+				on := makes(t, i)
+				for k, kind := range kinds {
+					if !tries(k, i) {
+						continue
 					}
+					cell := "-"
 					if kind.goes(w) {
-						cell = "0"
-						if found := l.leaks(kind); len(found) > 0 {
-							cell = "LEAK"
-							t.Errorf("%s, %s: the next client finds\n\t%s", kind.name, w.name, strings.Join(found, "\n\t"))
-						}
+						cell = on(kind).cell(t, kind)
 					}
 					mu.Lock()
 					cells[kind.name+"/"+w.name] = cell
@@ -257,9 +309,23 @@ func TestLeakMatrix(t *testing.T) {
 			})
 		}
 	})
-	if len(cells) == len(kinds)*len(ways) { // or else a way was given up, which the table mustn't hide
-		compareTable(t, matrixTable(kinds, cells))
+	return cells
+}
+
+// cell tries one kind, and says what came of it.
+func (l *lane) cell(t *testing.T, kind *leftover) string {
+	t.Helper()
+	found := l.leaks(kind)
+	switch outlasts := l.lasting && kind.outlasts; {
+	case outlasts && len(found) > 0:
+		return "left"
+	case outlasts:
+		t.Errorf("%s, %s: nothing of it is left any more", kind.name, l.way.name)
+	case len(found) > 0:
+		t.Errorf("%s, %s: the next client finds\n\t%s", kind.name, l.way.name, strings.Join(found, "\n\t"))
+		return "LEAK"
 	}
+	return "0"
 }
 
 // What the matrix looks for shows where it is: with nobody between the client
@@ -292,24 +358,23 @@ func TestLeakMatrixFindsWhatIsThere(t *testing.T) {
 }
 
 const (
-	compatibility = "../docs/compatibility.md"
-	tableBegin    = "<!-- state: begin -->\n"
-	tableEnd      = "<!-- state: end -->\n"
+	tableBegin = "<!-- state: begin -->\n"
+	tableEnd   = "<!-- state: end -->\n"
 )
 
-// matrixTable is the matrix in Markdown.
-func matrixTable(kinds []*leftover, cells map[string]string) string {
+// matrixTable is the matrix in Markdown. remark is put behind what is hidden.
+func matrixTable(kinds []*leftover, cells map[string]string, remark string) string {
 	var b strings.Builder
 	b.WriteString("\n| what is left |")
 	for i := range ways {
 		b.WriteString(" " + ways[i].name + " |")
 	}
 	b.WriteString(" the server |\n|---|" + strings.Repeat(":-:|", len(ways)) + "---|\n")
-	tried, leaks := 0, 0
+	tried, leaks, left := 0, 0, 0
 	for _, kind := range kinds {
 		b.WriteString("| " + kind.name)
 		if kind.hidden {
-			b.WriteString(" (`session_audit = always`)")
+			b.WriteString(remark)
 		}
 		b.WriteString(" |")
 		for i := range ways {
@@ -320,19 +385,25 @@ func matrixTable(kinds []*leftover, cells map[string]string) string {
 			case "LEAK":
 				tried++
 				leaks++
+			case "left":
+				left++
 			}
 			b.WriteString(" " + cell + " |")
 		}
 		b.WriteString(" " + kind.fate() + " |\n")
 	}
-	fmt.Fprintf(&b, "\n%d cells, %d leaks.\n\n", tried, leaks)
+	fmt.Fprintf(&b, "\n%d cells, %d leaks", tried, leaks)
+	if left > 0 {
+		fmt.Fprintf(&b, "; besides, %d cells of what `DISCARD ALL` doesn't end", left)
+	}
+	b.WriteString(".\n\n")
 	return b.String()
 }
 
-// compareTable compares the table with the page, or writes it there.
-func compareTable(t *testing.T, table string) {
+// compareTable compares the table with that on a page, or writes it there.
+func compareTable(t *testing.T, page, table string) {
 	t.Helper()
-	text, err := os.ReadFile(compatibility)
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,13 +411,13 @@ func compareTable(t *testing.T, table string) {
 	written, after, closed := strings.Cut(rest, tableEnd)
 	switch {
 	case !opened || !closed:
-		t.Fatalf("%s has no lines %q and %q", compatibility, tableBegin, tableEnd)
+		t.Fatalf("%s has no lines %q and %q", page, tableBegin, tableEnd)
 	case written == table:
 	case *updateLeakMatrix:
-		if err := os.WriteFile(compatibility, []byte(before+tableBegin+table+tableEnd+after), 0o644); err != nil {
+		if err := os.WriteFile(page, []byte(before+tableBegin+table+tableEnd+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s has another table than this, which `go test ./proxy -run LeakMatrix -args -update` writes:\n%s", compatibility, table)
+		t.Errorf("%s has another table than this, which `go test ./proxy -run LeakMatrix -args -update` writes:\n%s", page, table)
 	}
 }

@@ -53,7 +53,7 @@ var ways = [...]way{
 		return func() { <-read }
 	}},
 	{name: "kill -9", leave: func(l *lane, kind *leftover) func() {
-		if kind.isSQL() {
+		if kind.isSQL() && !l.lasting { // psql's parameters would get it a server that the next client can't have
 			l.killPsql(kind)
 		} else {
 			l.killHolder(l.leaving(kind))

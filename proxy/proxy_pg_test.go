@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 		MaxConnections: 120,
 		Roles:          []pgserver.Role{{Name: "app", Password: "secret"}, {Name: "other", Password: "word"}},
 		Databases:      []string{"app"},
+		// Each session that has a replication origin takes one, up to version 17.
+		Settings: map[string]string{"max_replication_slots": "60"},
 	}, func(s *pgserver.Server) { postgres = s }))
 }
 

@@ -172,7 +172,7 @@ func (srv *server) misbehaved(what string) {
 // noteParameter keeps up with a parameter that the server reports. tracked is
 // whether it is one that follows the client, name is then its spelling.
 func (srv *server) noteParameter(name, value []byte) (known string, tracked bool) {
-	known, tracked = state.Canonical(name)
+	known, tracked = state.Reported(name)
 	if !tracked {
 		return known, false
 	}
@@ -268,6 +268,7 @@ func (srv *server) choreBytes(b []byte) int {
 			return ok
 		case wire.ErrorResponse:
 			srv.choreFailed = true
+			srv.proxy.counters.fromServers.add(wire.ParseReport(body).Code)
 		case wire.ParameterStatus:
 			if name, value, ok := wire.ParseParameterStatus(body); ok {
 				srv.noteParameter(name, value)

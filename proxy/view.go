@@ -87,8 +87,12 @@ type State struct {
 	Cancels        int64            // requests for a session that was there
 	CancelsUnknown int64            // with a key that is nobody's
 	CancelsFailed  int64            // not delivered in time
-	Errors         map[string]int64 // that clients were told by us, by SQLSTATE
-	Statements     int              // in the catalog
+	Errors         map[string]int64 // that clients were told by us, by SQLSTATE; nil: none
+	// ServerErrors are those that servers sent in conversations, by SQLSTATE, whether
+	// clients were told or not; nil: none.
+	ServerErrors map[string]int64
+	Lookups      LookupCounts
+	Statements   int // in the catalog
 	// LoopTimes is how much processor time each event loop has used; nil where
 	// the system doesn't say.
 	LoopTimes []time.Duration
@@ -101,18 +105,14 @@ func (p *Proxy) State() State {
 		Clients: p.clients.Load(), Stopping: p.stopping.Load(),
 		Accepted: p.counters.accepted.Load(), AcceptFailed: p.counters.acceptFailed.Load(),
 		Cancels: p.counters.cancels.Load(), CancelsUnknown: p.counters.cancelsUnknown.Load(),
-		CancelsFailed: p.counters.cancelsFailed.Load(), Errors: make(map[string]int64),
-		Statements: p.translation.catalog.Len(),
+		CancelsFailed: p.counters.cancelsFailed.Load(), Errors: p.counters.toClients.counts(),
+		ServerErrors: p.counters.fromServers.counts(), Statements: p.translation.catalog.Len(),
+		Lookups: p.inquiries.counts(),
 	}
 	for _, w := range p.workers {
 		if used, ok := w.ProcessorTime(); ok {
 			st.LoopTimes = append(st.LoopTimes, used)
 		}
-	}
-	p.counters.mu.Lock()
-	defer p.counters.mu.Unlock()
-	for code, n := range p.counters.byReason {
-		st.Errors[code] = n
 	}
 	return st
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,6 +27,8 @@ type pooler struct {
 	*pgserver.Process
 	t       *testing.T
 	command []string
+	file    string // its configuration
+	listens string // where that has it listen
 	log     *transcript
 	address string // host:port
 	metrics string // URL
@@ -52,6 +55,40 @@ func (o *transcript) String() string {
 // with its command line behind.
 func startCarpool(t *testing.T, address, settings string, wrap ...string) *pooler {
 	t.Helper()
+	p := configured(t, address, settings, wrap...)
+	p.start()
+	return p
+}
+
+// startUnheard is startCarpool for one whose log nobody gets.
+func startUnheard(t *testing.T, address, settings string, wrap ...string) *pooler {
+	t.Helper()
+	port, err := pgserver.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := configured(t, address, fmt.Sprintf("%s\nmetrics_listen = 127.0.0.1:%d", settings, port), wrap...)
+	p.launch()
+	p.metrics = fmt.Sprintf("http://127.0.0.1:%d/metrics", port)
+	p.address = p.listens
+	eventually(t, "carpool to listen", func() bool {
+		select {
+		case <-p.Done():
+			t.Fatalf("carpool has ended: %v", p.Exit())
+		default:
+		}
+		conn, err := net.Dial("tcp", p.address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return p
+}
+
+// configured is a carpool that isn't started yet.
+func configured(t *testing.T, address, settings string, wrap ...string) *pooler {
+	t.Helper()
 	host, port, _ := strings.Cut(address, ":")
 	own, err := pgserver.FreePort()
 	if err != nil {
@@ -63,9 +100,11 @@ func startCarpool(t *testing.T, address, settings string, wrap ...string) *poole
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &pooler{t: t, command: append(wrap, binary, "serve", file)}
-	p.start()
+	p := &pooler{t: t, file: file, listens: fmt.Sprintf("127.0.0.1:%d", own), command: append(wrap, binary, "serve", file)}
 	t.Cleanup(func() {
+		if p.Process == nil {
+			return
+		}
 		p.End(patience, syscall.SIGQUIT)
 		if t.Failed() {
 			log := p.log.String()
@@ -78,6 +117,13 @@ func startCarpool(t *testing.T, address, settings string, wrap ...string) *poole
 // start runs it, also again after its end.
 func (p *pooler) start() {
 	p.t.Helper()
+	p.launch()
+	p.address = p.said(`listening on ([^"]+)`)
+	p.metrics = p.said(`metrics on ([^"]+)`)
+}
+
+func (p *pooler) launch() {
+	p.t.Helper()
 	p.log = &transcript{}
 	command := exec.Command(p.command[0], p.command[1:]...)
 	command.Stderr = p.log
@@ -86,8 +132,24 @@ func (p *pooler) start() {
 	if p.Process, err = pgserver.Launch(command); err != nil {
 		p.t.Fatal(err)
 	}
-	p.address = p.said(`listening on ([^"]+)`)
-	p.metrics = p.said(`metrics on ([^"]+)`)
+}
+
+// configure changes the configuration's text, which carpool reads at its next start or reload.
+func (p *pooler) configure(change func(string) string) {
+	p.t.Helper()
+	text, err := os.ReadFile(p.file)
+	if err == nil {
+		err = os.WriteFile(p.file, []byte(change(string(text))), 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// order gives the console a command and waits until it is done. admin_users has to have boss.
+func (p *pooler) order(t *testing.T, command string) {
+	t.Helper()
+	must(t, connect(t, "postgres://boss@"+p.address+"/pgbouncer?sslmode=disable"), command)
 }
 
 // said waits for a line of the log, and returns what the pattern's group matches.
@@ -178,8 +240,11 @@ func (p *pooler) metric(name, labels string) (sum float64) {
 // dials is how many server connections carpool has begun to open.
 func (p *pooler) dials() int { return int(p.metric("carpool_pool_dials_total", "")) }
 
-// booksAgree waits until carpool has as many servers as Postgres has sessions of its role, none of which is busy, and nobody
-// waits. Clients have to be gone or idle.
+// dialsFailed is how many of them have come to nothing.
+func (p *pooler) dialsFailed() int { return int(p.metric("carpool_pool_dial_failures_total", "")) }
+
+// booksAgree waits until carpool has as many servers as Postgres has sessions of its role, but for the one that hears
+// notifications, none of which is busy, and nobody waits. Clients have to be gone or idle.
 func (p *pooler) booksAgree(s *pgserver.Server) {
 	p.t.Helper()
 	var ours, theirs, waiting, busy int
@@ -189,7 +254,7 @@ func (p *pooler) booksAgree(s *pgserver.Server) {
 	for time.Now().Before(deadline) {
 		ours, busy = int(p.metric("carpool_pool_servers", "")), int(p.metric("carpool_pool_servers", `state="active"`))
 		waiting = int(p.metric("carpool_pool_clients", `state="waiting"`))
-		text, err := s.Value(ctx, "", "select count(*)::text from pg_stat_activity where usename = '"+role+"'")
+		text, err := s.Value(ctx, "", "select count(*)::text from pg_stat_activity where usename = '"+role+"' and application_name <> 'carpool listen'")
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,17 +17,20 @@ import (
 )
 
 // load is clients that move money between accounts, each in transactions of several messages that leave a row with a tag of
-// its own. What was acknowledged and what was tried is remembered.
+// its own (moves). What was acknowledged and what was tried is remembered.
 type load struct {
 	t       *testing.T
 	table   string
+	kinds   []move
 	url     string
 	ctx     context.Context
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 
 	acked   atomic.Int64
-	crossed atomic.Int64 // answers that were another's
+	crossed atomic.Int64 // answers, settings, temporary rows or notifications that were another's
+	within  atomic.Int64 // transactions that failed when they had done something
+	heard   atomic.Int64 // notifications
 	logins  atomic.Int64 // that succeeded
 
 	mu     sync.Mutex
@@ -42,19 +44,21 @@ const accounts = 20
 
 var loads atomic.Int64
 
-// startLoad begins clients that go on until end.
+// startLoad begins clients that go on until end, with moves that need no more of a server than its transactions.
 func startLoad(t *testing.T, s *pgserver.Server, url string, clients int) *load {
 	t.Helper()
+	return startMoves(t, s, url, clients, plainMoves)
+}
+
+// startMoves is startLoad with moves of these kinds, each client with all of them in turn.
+func startMoves(t *testing.T, s *pgserver.Server, url string, clients int, kinds []move) *load {
+	t.Helper()
 	l := &load{
-		t: t, url: url, table: fmt.Sprintf("log%d", loads.Add(1)),
+		t: t, url: url, table: fmt.Sprintf("log%d", loads.Add(1)), kinds: kinds,
 		tried: make(map[string]bool), codes: make(map[string]int), refuse: make(map[string]int),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
-	err := s.Exec(l.ctx, role, fmt.Sprintf("create table %[1]s (tag text); create table %[1]s_accounts (id int primary key, balance int);"+
-		"insert into %[1]s_accounts select i, 100 from generate_series(1, %[2]d) i; grant all on %[1]s, %[1]s_accounts to %[3]s; checkpoint", l.table, accounts, role))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l.makeTables(s)
 	for i := range clients {
 		l.workers.Go(func() { l.work(i) })
 	}
@@ -62,96 +66,62 @@ func startLoad(t *testing.T, s *pgserver.Server, url string, clients int) *load 
 	return l
 }
 
+// makeTables makes what the clients need, on the first server or one more that they may come to.
+func (l *load) makeTables(s *pgserver.Server) {
+	l.t.Helper()
+	err := s.Exec(l.ctx, role, fmt.Sprintf("create table %[1]s (tag text); create table %[1]s_accounts (id int primary key, balance int);"+
+		"insert into %[1]s_accounts select i, 100 from generate_series(1, %[2]d) i; grant all on %[1]s, %[1]s_accounts to %[3]s; checkpoint", l.table, accounts, role))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // work is one client: it connects again when its connection is lost.
 func (l *load) work(id int) {
-	var conn *pgconn.PgConn
+	c := &mover{load: l, id: id}
+	defer c.leave()
 	for n := 0; l.ctx.Err() == nil; n++ {
-		if conn == nil || conn.IsClosed() {
-			if conn = l.logIn(); conn == nil {
+		if c.conn == nil || c.conn.IsClosed() {
+			if !c.logIn() {
 				continue
 			}
 		}
-		tag, began := fmt.Sprintf("%d-%d", id, n), time.Now()
-		l.note(tag, false)
-		err := l.transfer(conn, tag, id, n)
+		c.n, c.tag, c.begun = n, fmt.Sprintf("%d-%d", id, n), false
+		began := time.Now()
+		l.note(c.tag, false)
+		err := l.kinds[(id+n)%len(l.kinds)](c)
 		if err == nil {
 			l.acked.Add(1)
-			l.note(tag, true)
+			l.note(c.tag, true)
 			l.mu.Lock()
 			l.slow = append(l.slow, time.Since(began))
 			l.mu.Unlock()
 			continue
 		}
+		if c.begun {
+			l.within.Add(1)
+		}
 		l.mu.Lock()
 		l.codes[code(err)]++
 		l.mu.Unlock()
-		if !conn.IsClosed() {
-			_, _ = ask(conn, "rollback")
+		if !c.conn.IsClosed() {
+			_, _ = ask(c.conn, "rollback")
 		}
-	}
-	if conn != nil {
-		_ = conn.Close(context.Background())
 	}
 }
 
-func (l *load) logIn() *pgconn.PgConn {
-	ctx, cancel := context.WithTimeout(l.ctx, patience)
-	defer cancel()
-	conn, err := pgconn.Connect(ctx, l.url)
-	if err != nil {
-		if l.ctx.Err() == nil {
-			l.mu.Lock()
-			l.refuse[code(err)]++
-			l.mu.Unlock()
-			select {
-			case <-l.ctx.Done():
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-		return nil
+// refused takes down that a login came to nothing.
+func (l *load) refused(err error) {
+	if l.ctx.Err() != nil {
+		return
 	}
-	l.logins.Add(1)
-	return conn
-}
-
-// transfer is one transaction. Without an error it has been committed.
-func (l *load) transfer(conn *pgconn.PgConn, tag string, id, n int) error {
-	from, to := 1+(id+n)%accounts, 1+(id*7+n*3)%accounts
-	amounts := map[int]int{}
-	amounts[from]--
-	amounts[to]++
-	if _, err := ask(conn, "begin"); err != nil {
-		return err
+	l.mu.Lock()
+	l.refuse[code(err)]++
+	l.mu.Unlock()
+	select {
+	case <-l.ctx.Done():
+	case <-time.After(10 * time.Millisecond):
 	}
-	for _, account := range slices.Sorted(maps.Keys(amounts)) {
-		sql := fmt.Sprintf("update %s_accounts set balance = balance + %d where id = %d returning '%s'", l.table, amounts[account], account, tag)
-		if err := l.echo(conn, sql, tag); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	result := conn.ExecParams(ctx, "insert into "+l.table+" values ($1) returning tag", [][]byte{[]byte(tag)}, nil, nil, nil).Read()
-	if result.Err != nil {
-		return result.Err
-	}
-	if string(result.Rows[0][0]) != tag {
-		l.crossed.Add(1)
-	}
-	results, err := conn.Exec(ctx, "commit").ReadAll()
-	if err == nil && results[0].CommandTag.String() != "COMMIT" {
-		err = errors.New("not committed: " + results[0].CommandTag.String())
-	}
-	return err
-}
-
-// echo runs a statement that returns a tag.
-func (l *load) echo(conn *pgconn.PgConn, sql, tag string) error {
-	got, err := ask(conn, sql)
-	if err == nil && got != tag {
-		l.crossed.Add(1)
-	}
-	return err
 }
 
 func (l *load) note(tag string, acked bool) {
@@ -168,8 +138,16 @@ func (l *load) more(n int) {
 }
 
 // end stops the clients and checks that what was acknowledged is there once, what wasn't at most once, and that no answer was
-// another's.
-func (l *load) end(s *pgserver.Server) {
+// another's. What they did is on these servers together.
+func (l *load) end(servers ...*pgserver.Server) {
+	l.t.Helper()
+	for _, wrong := range l.verdict(servers...) {
+		l.t.Error(wrong)
+	}
+}
+
+// verdict stops the clients and says what is wrong.
+func (l *load) verdict(servers ...*pgserver.Server) (wrong []string) {
 	l.t.Helper()
 	l.stop()
 	ended := make(chan struct{})
@@ -179,13 +157,20 @@ func (l *load) end(s *pgserver.Server) {
 	case <-time.After(2 * patience):
 		l.t.Fatal("a client hangs")
 	}
+	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	rows := make(map[string]int)
-	text, err := s.Value(context.Background(), role, "select coalesce(string_agg(tag, ' '), '') from "+l.table)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	for tag := range strings.FieldsSeq(text) {
-		rows[tag]++
+	for _, s := range servers {
+		text, err := s.Value(context.Background(), role, "select coalesce(string_agg(tag, ' '), '') from "+l.table)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		for tag := range strings.FieldsSeq(text) {
+			rows[tag]++
+		}
+		sum, err := s.Value(context.Background(), role, "select sum(balance)::text from "+l.table+"_accounts")
+		if err != nil || sum != fmt.Sprint(100*accounts) {
+			complain("the accounts hold %s, not %d: %v", sum, 100*accounts, err)
+		}
 	}
 	lost, double := 0, 0
 	for tag, acked := range l.tried {
@@ -197,14 +182,19 @@ func (l *load) end(s *pgserver.Server) {
 		}
 		delete(rows, tag)
 	}
-	if lost > 0 || double > 0 || len(rows) > 0 || l.crossed.Load() > 0 {
-		l.t.Errorf("of %d transactions %d that were acknowledged are lost, %d are there twice, %d were never asked for, %d answers were another's",
-			len(l.tried), lost, double, len(rows), l.crossed.Load())
+	if lost > 0 {
+		complain("of %d transactions %d that were acknowledged are lost", len(l.tried), lost)
 	}
-	sum, err := s.Value(context.Background(), role, "select sum(balance)::text from "+l.table+"_accounts")
-	if err != nil || sum != fmt.Sprint(100*accounts) {
-		l.t.Errorf("the accounts hold %s, not %d: %v", sum, 100*accounts, err)
+	if double > 0 {
+		complain("of %d transactions %d are there twice", len(l.tried), double)
 	}
+	if len(rows) > 0 {
+		complain("%d rows were never asked for", len(rows))
+	}
+	if n := l.crossed.Load(); n > 0 {
+		complain("%d answers were another's", n)
+	}
+	return wrong
 }
 
 // failed is how many transactions failed, and how, for people.

@@ -39,7 +39,7 @@ func TestNemesis(t *testing.T) {
 	p := startCarpool(t, server.Address(), "default_pool_size = 8\nquery_timeout = 4\nquery_wait_timeout = 6\nserver_connect_timeout = 2\nserver_login_retry = 2\nidle_transaction_timeout = 4")
 	client := between(t, p.address, slice)
 	const clients = 32
-	l := startLoad(t, s, clientURL(client.Address()), clients)
+	l := startMoves(t, s, clientURL(client.Address()), clients, allMoves)
 	n := nemesis{t: t, server: s, p: p, network: []*Proxy{server, client}, random: random}
 	l.more(100)
 	rounds, done := either(8, 150), make(map[string]int)
@@ -52,8 +52,8 @@ func TestNemesis(t *testing.T) {
 	l.end(s)
 	l.onlyFailed("57P01", "57P02", "57P03", "08006", "08001", "53300", "57014", "25P03", "none")
 	failed, how := l.failed()
-	figure(t, "everything at once", "%d faults (%s), %d clients: %d transactions acknowledged, of which 0 are lost; %d failed (%s), of which 0 are there twice; 0 answers were another's",
-		rounds, counts(done), clients, l.acked.Load(), failed, how)
+	figure(t, "everything at once", "%d faults (%s), %d clients: %d transactions acknowledged, of which 0 are lost; %d failed (%s), of which 0 are there twice; of all answers, settings, temporary rows and %d notifications 0 were another's",
+		rounds, counts(done), clients, l.acked.Load(), failed, how, l.heard.Load())
 	p.booksAgree(s)
 }
 

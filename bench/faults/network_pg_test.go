@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -195,6 +197,51 @@ func TestBlackHole(t *testing.T) {
 	p.booksAgree(postgres)
 }
 
+// Clients fall silent: in a transaction, in the midst of a result, and while they wait for a server.
+func TestClientsSilent(t *testing.T) {
+	const size, limit = 2, time.Second
+	p := startCarpool(t, postgres.Address(), fmt.Sprintf("default_pool_size = %d\nidle_transaction_timeout = 1\nquery_timeout = 1\nquery_wait_timeout = 10", size))
+	client := between(t, p.address, nil)
+	var longest time.Duration
+	rounds := either(1, 10)
+	for range rounds {
+		idle, reading, waiting := connect(t, clientURL(client.Address())), connect(t, clientURL(client.Address())), connect(t, clientURL(client.Address()))
+		must(t, idle, "begin; create temp table stayed (a int)")
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		result := reading.Exec(ctx, "select repeat('x', 1000) from generate_series(1, 100000)")
+		if !result.NextResult() || !result.ResultReader().NextRow() {
+			t.Fatal("no row of the result")
+		}
+		asked := make(chan error, 1)
+		go func() {
+			_, err := ask(waiting, "select 1")
+			asked <- err
+		}()
+		eventually(t, "a client to wait", func() bool { return p.metric("carpool_pool_clients", `state="waiting"`) == 1 })
+		client.Silence()
+		began := time.Now()
+		var others []*pgconn.PgConn
+		for range size {
+			other := connect(t, p.url())
+			if got := must(t, other, "begin; select coalesce(to_regclass('stayed')::text, 'nothing')"); got != "nothing" {
+				t.Errorf("another client finds %s", got)
+			}
+			others = append(others, other)
+		}
+		longest = max(longest, time.Since(began))
+		client.Reset()
+		client.Speak()
+		<-asked
+		_ = result.Close() // which has come to nothing
+		cancel()
+		for _, other := range others {
+			_ = other.Close(context.Background())
+		}
+	}
+	figure(t, "network: black hole between carpool and clients", "%d times, one client in a transaction, one in the midst of a result and one in the queue: with limits of %s, others have all servers within %s", rounds, limit, longest.Round(time.Millisecond))
+	p.booksAgree(postgres)
+}
+
 func TestStall(t *testing.T) {
 	server := between(t, postgres.Address(), nil)
 	p := startCarpool(t, server.Address(), "default_pool_size = 4")
@@ -260,4 +307,66 @@ func TestLatency(t *testing.T) {
 		t.Errorf("%.1f queries a second, where pool by latency is %.1f", rate, theory)
 	}
 	figure(t, "network: 100 ms to the server and back", "%d clients, a pool of %d: %.1f queries/s, of %.1f possible, opening the servers included", clients, size, rate, theory)
+}
+
+// Bytes take their time on both sides, no two the same, and now and then a connection stalls: others don't wait for it.
+func TestJitter(t *testing.T) {
+	const size, clients, stall = 4, 12, 500 * time.Millisecond
+	var stalls atomic.Int64
+	uneven := func(mean time.Duration) func() time.Duration {
+		return func() time.Duration {
+			if rand.IntN(100) == 0 {
+				stalls.Add(1)
+				return stall
+			}
+			return mean/2 + rand.N(mean)
+		}
+	}
+	plan := func(mean time.Duration) Plan {
+		return func(int) (Fault, Fault) { return Fault{Wait: uneven(mean)}, Fault{Wait: uneven(mean)} }
+	}
+	const toServer, toClient = 20 * time.Millisecond, 10 * time.Millisecond // one way
+	server := between(t, postgres.Address(), plan(toServer))
+	p := startCarpool(t, server.Address(), fmt.Sprintf("default_pool_size = %d", size))
+	client := between(t, p.address, plan(toClient))
+	each := either(8, 300)
+	took := make(chan time.Duration, clients*each)
+	failures := make(chan error, clients)
+	began := time.Now()
+	for i := range clients {
+		conn := connect(t, clientURL(client.Address()))
+		go func() {
+			var err error
+			for n := 0; n < each && err == nil; n++ {
+				var got string
+				asked, want := time.Now(), fmt.Sprintf("%d-%d", i, n)
+				if got, err = ask(conn, "select '"+want+"'"); err == nil && got != want {
+					err = fmt.Errorf("%s is another's answer", got)
+				}
+				took <- time.Since(asked)
+			}
+			failures <- err
+		}()
+	}
+	for range clients {
+		if err := <-failures; err != nil {
+			t.Error(err)
+		}
+	}
+	rate := float64(clients*each) / time.Since(began).Seconds()
+	close(took)
+	var list []time.Duration
+	for d := range took {
+		list = append(list, d)
+	}
+	slices.Sort(list)
+	// A query crosses each way once. Stalls included, that is what a server is taken for.
+	busy := 2 * (toServer*99/100 + stall/100)
+	theory := float64(size) / busy.Seconds()
+	if *full && rate < theory*0.6 {
+		t.Errorf("%.1f queries a second, where pool by latency is %.1f", rate, theory)
+	}
+	figure(t, "network: uneven latency on both sides, with stalls", "%s to the server and back and %s to the clients, give or take half, and %d stalls of %s: %.1f queries/s of %.1f possible, opening connections included; median %s, p99 %s; 0 wrong answers",
+		2*toServer, 2*toClient, stalls.Load(), stall, rate, theory, list[len(list)/2].Round(time.Millisecond), list[len(list)*99/100].Round(time.Millisecond))
+	p.booksAgree(postgres)
 }

@@ -12,6 +12,8 @@ import (
 
 // Fault is what happens to one direction of a connection. The zero value is nothing.
 type Fault struct {
+	// Wait, if it isn't nil, is how long each piece is held up before it is passed on, asked anew for each.
+	Wait func() time.Duration
 	// Chunk is the most bytes that are passed on in one write; 0 is as they come.
 	Chunk int
 	// Reset resets both connections behind the first After bytes of this direction.
@@ -29,17 +31,18 @@ type Proxy struct {
 	// immutable after Start
 	listener net.Listener
 	network  string
-	address  string
 	running  sync.WaitGroup // the accepting goroutine and those of each connection
 
 	serial atomic.Int64
 
-	mu     sync.Mutex // guards what follows
-	plan   Plan
-	silent chan struct{} // closed when bytes may pass; replaced by Silence
-	conns  map[net.Conn]struct{}
-	ended  bool
-	sent   [2]int // bytes passed on of the connection that was accepted last: to the server, to the client
+	mu      sync.Mutex // guards what follows
+	address string
+	refuses bool // connections are reset as they come
+	plan    Plan
+	silent  chan struct{} // closed when bytes may pass; replaced by Silence
+	conns   map[net.Conn]struct{}
+	ended   bool
+	sent    [2]int // bytes passed on of the connection that was accepted last: to the server, to the client
 }
 
 const dialPatience = 10 * time.Second
@@ -88,10 +91,26 @@ func (p *Proxy) Silence() {
 	}
 }
 
-// Speak ends a Silence: what has been held back goes on.
+// Refuse resets all connections, and from now on those that come, as they come: as if nobody listened.
+func (p *Proxy) Refuse() {
+	p.mu.Lock()
+	p.refuses = true
+	p.mu.Unlock()
+	p.Reset()
+}
+
+// Redirect has the connections that are accepted from now on go to another server's address.
+func (p *Proxy) Redirect(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.address = address
+}
+
+// Speak ends a Silence, in which case what has been held back goes on, and a Refuse.
 func (p *Proxy) Speak() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.refuses = false
 	select {
 	case <-p.silent:
 	default:
@@ -135,15 +154,19 @@ func (p *Proxy) accept() {
 		}
 		serial := int(p.serial.Add(1))
 		p.mu.Lock()
-		plan := p.plan
+		plan, address, refuses := p.plan, p.address, p.refuses
 		p.sent = [2]int{}
 		p.mu.Unlock()
-		p.running.Go(func() { p.serve(client, serial, plan) })
+		if refuses {
+			reset(client)
+			continue
+		}
+		p.running.Go(func() { p.serve(client, address, serial, plan) })
 	}
 }
 
 // serve forwards between a client and the server until both directions have ended or the connection is broken.
-func (p *Proxy) serve(client net.Conn, serial int, plan Plan) {
+func (p *Proxy) serve(client net.Conn, address string, serial int, plan Plan) {
 	if !p.enter(client) {
 		return
 	}
@@ -151,7 +174,7 @@ func (p *Proxy) serve(client net.Conn, serial int, plan Plan) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialPatience)
 	defer cancel()
 	var dialer net.Dialer
-	server, err := dialer.DialContext(ctx, p.network, p.address)
+	server, err := dialer.DialContext(ctx, p.network, address)
 	if err != nil {
 		reset(client)
 		return

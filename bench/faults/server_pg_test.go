@@ -74,14 +74,15 @@ func restart(t *testing.T, mode pgserver.Shutdown, what string) {
 	p := startCarpool(t, s.Address(), fmt.Sprintf("default_pool_size = %d", size))
 	l := startLoad(t, s, p.url(), clients)
 	var longest time.Duration
-	most, rounds := 0, either(1, 5)
+	most, refused, rounds := 0, 0, either(1, 5)
 	for range rounds {
 		l.more(100)
 		logins := l.logins.Load()
+		dials, failures := p.dials(), p.dialsFailed()
+		gone := time.Now()
 		if err := s.Down(context.Background(), mode); err != nil {
 			t.Fatal(err)
 		}
-		dials := p.dials()
 		if err := s.Up(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +95,17 @@ func restart(t *testing.T, mode pgserver.Shutdown, what string) {
 		if again := int(l.logins.Load() - logins); again > 2*size {
 			t.Errorf("%d of %d clients had to connect anew, with %d servers", again, clients, size)
 		}
-		most = max(most, p.dials()-dials)
+		// Connections that succeed are one for each server. While it is down, the first attempts are as many as were
+		// wanted at once, and then one at a time, after pauses that begin with a tenth of a second.
+		failures = p.dialsFailed() - failures
+		opened := p.dials() - dials - failures
+		most, refused = max(most, opened), max(refused, failures)
+		if opened > size {
+			t.Errorf("%d connections were opened for a pool of %d", opened, size)
+		}
+		if limit := size + int(time.Since(gone)/(100*time.Millisecond)); failures > limit {
+			t.Errorf("%d connection attempts were refused within %s", failures, time.Since(gone))
+		}
 	}
 	l.end(s)
 	l.onlyFailed("57P01", "57P02", "08006") // no connection ends without a word
@@ -102,8 +113,8 @@ func restart(t *testing.T, mode pgserver.Shutdown, what string) {
 	if failed > rounds*2*size {
 		t.Errorf("%d transactions failed in %d restarts, with %d servers", failed, rounds, size)
 	}
-	figure(t, what, "%d restarts: first success at most %s after the server is ready; %d of %d transactions failed (%s), 0 acknowledged lost; at most %d connection attempts for a pool of %d",
-		rounds, longest.Round(time.Millisecond), failed, failed+int(l.acked.Load()), how, most, size)
+	figure(t, what, "%d restarts: first success at most %s after the server is ready; %d of %d transactions failed (%s), 0 acknowledged lost; at most %d connections opened for a pool of %d, and %d attempts while the server was down",
+		rounds, longest.Round(time.Millisecond), failed, failed+int(l.acked.Load()), how, most, size, refused)
 	p.booksAgree(s)
 }
 
@@ -140,7 +151,7 @@ func TestMaxConnections(t *testing.T) {
 // archive is a slow one.
 func TestStartingUp(t *testing.T) {
 	o := serverOptions(50)
-	o.Settings["hot_standby"], o.Settings["restore_command"] = "off", fmt.Sprintf("sleep %d; false", either(1, 2))
+	o.Settings["hot_standby"], o.Settings["restore_command"] = "off", fmt.Sprintf("sleep %d.2; false", either(0, 2))
 	s := pgtest.Start(t, o)
 	p := startCarpool(t, s.Address(), "default_pool_size = 4")
 	l := startLoad(t, s, p.url(), 8)

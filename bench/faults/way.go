@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 )
 
 // way is one direction of a connection, owned by one goroutine.
@@ -32,6 +33,9 @@ func (w *way) pass(b []byte) bool {
 		}
 		if n <= 0 {
 			return true // swallowed
+		}
+		if w.fault.Wait != nil {
+			time.Sleep(w.fault.Wait())
 		}
 		if _, err := w.to.Write(b[:n]); err != nil {
 			w.abort()

@@ -42,6 +42,7 @@ var shows = [...]show{
 	{"hazards", hazardColumns, (*Console).hazardRows},
 	{"waits", waitColumns, (*Console).waitRows},
 	{"latency", latencyColumns, (*Console).latencyRows},
+	{"lookups", lookupColumns, (*Console).lookupRows},
 	{"all", columns(typeText, "name setting description"), variableRows},
 }
 

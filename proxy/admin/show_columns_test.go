@@ -57,7 +57,8 @@ func TestColumns(t *testing.T) {
 		"hazards":   {"ssssqss", "kind database user application_name times statement advice"},
 		"latency": {"ss" + strings.Repeat("q", 20), `database user waits wait_p50 wait_p90 wait_p99 wait_p999 queries query_p50 query_p90 query_p99 query_p999
 			xacts xact_p50 xact_p90 xact_p99 xact_p999 logins login_p50 login_p90 login_p99 login_p999`},
-		"waits": {"isssssiisi", "id client database user application_name since wait wait_us waits_for limit"},
+		"lookups": {"ssiiiii", "database auth_user waiting asking answers sv_open sv_idle"},
+		"waits":   {"isssssiisi", "id client database user application_name since wait wait_us waits_for limit"},
 	}
 	numbers := map[byte]columnType{'s': typeText, 'i': typeInt4, 'q': typeInt8, 'N': typeNumeric}
 	s := New(newProxy(t, nil), "carpool 1.2").Open("stats", false)
@@ -76,7 +77,7 @@ func TestColumns(t *testing.T) {
 		if got, want := strings.Join(r.columns, " "), strings.Join(list, " "); got != want {
 			t.Errorf("SHOW %s:\ngot  %s\nwant %s", verb, got, want)
 		}
-		empty := strings.Contains(" clients servers sockets active_sockets users peers peer_pools dns_hosts dns_zones pins hazards waits latency ", " "+verb+" ")
+		empty := strings.Contains(" clients servers sockets active_sockets users peers peer_pools dns_hosts dns_zones pins hazards waits latency lookups ", " "+verb+" ")
 		if r.tag != "SHOW" || (len(r.rows) == 0) != empty {
 			t.Errorf("SHOW %s: tag %q, %d rows", verb, r.tag, len(r.rows))
 		}

@@ -68,6 +68,8 @@ var processMetrics = [...]metric[state]{
 		func(s *state) float64 { return float64(s.Cancels) }),
 	counter("carpool_cancel_requests_unknown_total", "Cancel requests with a key that is nobody's.", nil,
 		func(s *state) float64 { return float64(s.CancelsUnknown) }),
+	counter("carpool_auth_query_answers_reused_total", "Times that a login took an answer of auth_query of before.", nil,
+		func(s *state) float64 { return float64(s.Lookups.Remembered) }),
 	counter("carpool_cancel_requests_failed_total", "Cancel requests that didn't reach the server in time.", nil,
 		func(s *state) float64 { return float64(s.CancelsFailed) }),
 }
@@ -81,6 +83,10 @@ var (
 		"Processor time that an event loop has used: a loop that uses a second of it per second is busy all the time.", []string{"loop"}, nil)
 	errorsDesc = prometheus.NewDesc("carpool_client_errors_total",
 		"Errors that carpool itself told clients, by SQLSTATE.", []string{"code"}, nil)
+	serverErrorsDesc = prometheus.NewDesc("carpool_server_errors_total",
+		"Errors that servers sent in conversations, by SQLSTATE, whether clients were told or not.", []string{"code"}, nil)
+	lookupsDesc = prometheus.NewDesc("carpool_auth_queries_total",
+		"Questions for a user by auth_query, by what came of them.", []string{"result"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -88,6 +94,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	out <- buildDesc
 	out <- maxClientsDesc
 	out <- errorsDesc
+	out <- serverErrorsDesc
+	out <- lookupsDesc
 	for i := range processMetrics {
 		out <- processMetrics[i].desc
 	}
@@ -120,6 +128,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for code, n := range st.Errors {
 		send(out, errorsDesc, prometheus.CounterValue, float64(n), label(code))
 	}
+	for code, n := range st.ServerErrors {
+		send(out, serverErrorsDesc, prometheus.CounterValue, float64(n), label(code))
+	}
+	send(out, lookupsDesc, prometheus.CounterValue, float64(st.Lookups.Found), "found")
+	send(out, lookupsDesc, prometheus.CounterValue, float64(st.Lookups.Unknown), "unknown")
+	send(out, lookupsDesc, prometheus.CounterValue, float64(st.Lookups.Failed), "failed")
 	for i, used := range st.LoopTimes {
 		send(out, loopTimeDesc, prometheus.CounterValue, used.Seconds(), strconv.Itoa(i))
 	}

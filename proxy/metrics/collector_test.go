@@ -78,6 +78,7 @@ func TestValues(t *testing.T) {
 	st := proxy.State{
 		Poller: "epoll", Loops: 2, Clients: 60, Stopping: true, Accepted: 61, AcceptFailed: 62, Cancels: 63, CancelsUnknown: 64,
 		CancelsFailed: 65, Statements: 66, Errors: map[string]int64{"53300": 67}, LoopTimes: []time.Duration{time.Second, 1500 * time.Millisecond},
+		ServerErrors: map[string]int64{"23505": 68}, Lookups: proxy.LookupCounts{Found: 69, Unknown: 70, Failed: 71, Remembered: 72},
 	}
 	families := gather(t, st, busy())
 	const of = "database=app,user=bob"
@@ -97,6 +98,11 @@ func TestValues(t *testing.T) {
 		{"carpool_cancel_requests_unknown_total", "", 64},
 		{"carpool_cancel_requests_failed_total", "", 65},
 		{"carpool_client_errors_total", "code=53300", 67},
+		{"carpool_server_errors_total", "code=23505", 68},
+		{"carpool_auth_queries_total", "result=found", 69},
+		{"carpool_auth_queries_total", "result=unknown", 70},
+		{"carpool_auth_queries_total", "result=failed", 71},
+		{"carpool_auth_query_answers_reused_total", "", 72},
 		{"carpool_pool_info", "database=app,mode=transaction,user=bob", 1},
 		{"carpool_pool_clients", "database=app,state=active,user=bob", 20},
 		{"carpool_pool_clients", "database=app,state=waiting,user=bob", 30},

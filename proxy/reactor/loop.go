@@ -35,6 +35,7 @@ type Loop struct {
 	// Owned by the loop's goroutine.
 	now     time.Duration
 	turns   uint64 // wake-ups so far
+	catchUp int    // looks for events that are left before timers fire; see noteLateness
 	read    []byte // what Data is shown lies here
 	raw     []byte // ciphertext of TLS connections; made when first needed
 	sealed  []byte // what a TLS connection is about to send
@@ -155,13 +156,37 @@ func (l *Loop) Run() error {
 	for !l.stopped.Load() {
 		l.runPosted()
 		l.runReady()
-		l.wheel.run(l.now)
+		if l.catchUp == 0 {
+			l.wheel.run(l.now)
+		}
 		if err := l.wait(); err != nil {
 			return fmt.Errorf("waiting for events: %w", err)
 		}
 	}
 	l.runPosted()
 	return nil
+}
+
+const (
+	// lateness is by how much longer than it meant to a loop may have slept before
+	// it is taken to have been stopped: by SIGSTOP, with its machine or its
+	// container, or for want of a processor.
+	lateness = 100 * time.Millisecond
+	// catchUps is how often it then looks for events before any timer fires. What
+	// came meanwhile came in time: it mustn't be met by time limits that only the
+	// loop has missed.
+	catchUps = 8
+)
+
+// noteLateness begins or goes on with catching up, after a wait that was to be
+// over by due.
+func (l *Loop) noteLateness(due time.Duration) {
+	switch {
+	case l.catchUp > 0:
+		l.catchUp--
+	case l.now-due > lateness:
+		l.catchUp = catchUps
+	}
 }
 
 // wait sleeps until something happens and dispatches it. It doesn't sleep when
@@ -171,10 +196,17 @@ func (l *Loop) wait() error {
 	if at, ok := l.wheel.next(); ok {
 		timeout = max(at-l.now, 0)
 	}
-	if len(l.ready) > 0 {
+	if len(l.ready) > 0 || l.catchUp > 0 {
 		timeout = 0
 	}
-	return l.poller.wait(l, timeout)
+	due := l.now + timeout
+	if err := l.poller.wait(l, timeout); err != nil {
+		return err
+	}
+	if timeout >= 0 { // or else there was no timer
+		l.noteLateness(due)
+	}
+	return nil
 }
 
 // doze is called by the poller before it blocks, and answers whether it may:

@@ -79,6 +79,20 @@ func Canonical(name []byte) (string, bool) {
 	return s, validName(s)
 }
 
+// Reported is Canonical for a parameter in a server's report: followed is
+// whether what the server says is taken for the client's doing.
+//
+// default_transaction_read_only isn't. It is how all of a server is made
+// read-only, and writable again, by its configuration, and sessions report that
+// in the midst of whatever they do. Whom such a report was taken for, it would
+// make read-only on other servers as well, and for good; and those who were told
+// otherwise before would be kept writing. As with parameters that servers don't
+// report, what clients set is read in their statements.
+func Reported(name []byte) (canonical string, followed bool) {
+	canonical, followed = Canonical(name)
+	return canonical, followed && canonical != "default_transaction_read_only"
+}
+
 // spellingIsFree reports whether the case of letters in the parameter's values
 // has no meaning.
 func spellingIsFree(name string) bool {
