@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 
 	"carpool/proxy/wire"
 
@@ -112,6 +113,17 @@ func leftovers() []*leftover {
 		list = append(list, &leftover{name: left[i].name, texts: left[i].make, ask: left[i].ask})
 	}
 	return slices.Concat(list, otherState(), parameterState(), unfinished())
+}
+
+// Kinds of one name would share their cells, and the table wouldn't be compared.
+func TestLeakMatrixKindsDiffer(t *testing.T) {
+	names := make(map[string]bool)
+	for _, kind := range leftovers() {
+		if names[kind.name] {
+			t.Errorf("two kinds are called %q", kind.name)
+		}
+		names[kind.name] = true
+	}
 }
 
 // held asks for an advisory lock.

@@ -24,13 +24,12 @@ type reading struct {
 	pools      []poolReading
 	pins       []proxy.Pin
 	hazards    []proxy.Hazard
-	listening  []proxy.ListenStat
 	maxClients int
 }
 
 func newCollector(p *proxy.Proxy, version string) *collector {
 	return &collector{version: version, read: func() reading {
-		return reading{p.State(), readPools(p.Pools()), p.Pins(), p.Hazards(), p.ListenStats(), p.Config().MaxClientConn}
+		return reading{p.State(), readPools(p.Pools()), p.Pins(), p.Hazards(), p.Config().MaxClientConn}
 	}}
 }
 
@@ -114,9 +113,6 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for i := range poolMetrics {
 		out <- poolMetrics[i].desc
 	}
-	for i := range listenMetrics {
-		out <- listenMetrics[i].desc
-	}
 }
 
 // Collect implements prometheus.Collector.
@@ -145,7 +141,6 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		collectPool(out, &r.pools[i])
 	}
 	collectSessionState(out, r.pins, r.hazards)
-	collectListening(out, r.listening)
 }
 
 func collectPool(out chan<- prometheus.Metric, r *poolReading) {

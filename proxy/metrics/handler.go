@@ -29,6 +29,7 @@ func NewHandler(p *proxy.Proxy, version string) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		newCollector(p, version),
+		listeners(p.ListenStats),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

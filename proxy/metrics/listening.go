@@ -21,7 +21,20 @@ var listenMetrics = [...]metric[proxy.ListenStat]{
 		func(l *proxy.ListenStat) float64 { return float64(l.Gaps) }),
 }
 
-func collectListening(out chan<- prometheus.Metric, list []proxy.ListenStat) {
+// listeners reads these connections at each scrape. It implements
+// prometheus.Collector.
+type listeners func() []proxy.ListenStat
+
+// Describe implements prometheus.Collector.
+func (listeners) Describe(out chan<- *prometheus.Desc) {
+	for i := range listenMetrics {
+		out <- listenMetrics[i].desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (read listeners) Collect(out chan<- prometheus.Metric) {
+	list := read()
 	for i := range list {
 		for j := range listenMetrics {
 			m := &listenMetrics[j]
