@@ -26,6 +26,9 @@ passwords. If anything is wrong with it, print all of that instead, with file an
 		},
 	}
 	s.addFlags(cmd.Flags())
+	for _, name := range []string{"daemon", "reboot", "quiet"} { // accepted, so that a command line can be checked as it is
+		cmd.Flags().Lookup(name).Hidden = true
+	}
 	return cmd
 }
 

@@ -167,6 +167,9 @@ func ownPIDFile(c *config.Config, takeOver bool) (pid pidFile, before int, err e
 			return pid, 0, usageError{errors.New("-R needs a pidfile, which says who is to go, and so_reuseport = 1 for both, who listen side by side for a while")}
 		}
 		if before = runningPID(c.PIDFile); before != 0 {
+			if err := syscall.Kill(before, 0); err != nil { // found out before anything of its is taken
+				return pid, 0, fmt.Errorf("-R: process %d can't be told to end: %w", before, err)
+			}
 			pid, err = nextPIDFile(c.PIDFile)
 			return pid, before, err
 		}
