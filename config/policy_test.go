@@ -125,7 +125,7 @@ func TestStateDefaults(t *testing.T) {
 	c := Default()
 	r := c.Resolve(&Database{Name: "a"}, "u")
 	if r.State != (StatePolicies{}) || r.SessionAudit != (Audit{Suspicious: true}) || !r.DeferredBegin ||
-		r.PinLogAfter != time.Minute || r.ListenQueueSize != 1000 {
+		r.PinLogAfter != time.Minute || r.ListenQueueSize != 100_000 {
 		t.Errorf("got %+v", r)
 	}
 	// A configuration built by hand says nothing, and then everything works.

@@ -23,8 +23,8 @@ var stateKeys = slices.Concat(
 			"Whether a BEGIN on its own is answered at once and sent to a server together with the next statement, in transaction mode."),
 		row("pin_log_after", "s", "60", acts|own, seconds(func(c *Config) *time.Duration { return &c.PinLogAfter }),
 			"Time after which it is logged that a client keeps its server because of session state; 0 is never."),
-		row("listen_queue_size", "", "1000", acts|own, number(func(c *Config) *int { return &c.ListenQueueSize }, 1, mostQueued),
-			"Notifications kept for a client that doesn't read them, before it is disconnected."),
+		row("listen_queue_size", "", "100000", acts|own, number(func(c *Config) *int { return &c.ListenQueueSize }, 1, mostQueued),
+			"Notifications kept for a client that doesn't read them, or is in a transaction, before it is disconnected; large ones, of more than 160 bytes each, count for more."),
 	},
 )
 

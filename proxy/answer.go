@@ -5,6 +5,7 @@ import (
 
 	"carpool/config"
 	"carpool/pool"
+	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
 
@@ -127,7 +128,10 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if h.Type == wire.ErrorResponse && s.body > 0 && !s.bodyDrop || s.state == stateFarewell {
 		s.exchange.keeping = false // nothing can be put in here
 	}
-	s.exchange.temporary = s.residue.hasTemporary()
+	if h.Type == wire.CommandComplete {
+		s.exchange.temporary = s.residue.hasTemporary() || n.deeds.changes(state.KindCreateTemporary)
+		s.exchange.creates = n.deeds.changes(state.KindChangeSchema)
+	}
 	v := s.exchange.server(h.Type, body)
 	if h.Type == wire.NotificationResponse && need > 0 {
 		v = s.fromServer(body)

@@ -265,6 +265,9 @@ func (s *session) release() {
 		return
 	}
 	srv.giveBack(upkeep{reset: s.proxy.Config().ServerResetQueryAlways})
+	if s.listening != nil && s.route.superseded.Load() {
+		s.follow() // what it listens on is elsewhere now, and it may ask for nothing
+	}
 }
 
 // unlink parts the session from its server, whose lease goes on.

@@ -52,17 +52,6 @@ type deeds struct {
 	completed int
 }
 
-// of are the deeds of a portal. One with a name may be executed after others
-// have been bound.
-func (d *deeds) of(portal []byte) *deeds {
-	if d == nil || len(portal) == 0 || d.apart {
-		return d
-	}
-	apart := *d
-	apart.apart = true
-	return &apart
-}
-
 // maxDeeds is how many effects of one text are followed. One with more may do
 // anything that can be asked for, like one that isn't read.
 const maxDeeds = 256
@@ -117,7 +106,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 			}
 		}
 		shifts |= h
-		if matters || s.toldOf(e, prepared) {
+		if matters || e.Kind == state.KindChangeSchema || s.toldOf(e, prepared) {
 			kept = append(kept, *e)
 		}
 	}
@@ -308,6 +297,9 @@ func (s *session) readNamed(p *splice, h wire.Header, body []byte) (done, more b
 	if _, taken := s.names.names.Lookup(name); taken {
 		return false, false
 	}
+	if s.exchange.changes > 0 && s.named.find(name) != nil {
+		return true, s.waitForServer(p) // an error may yet take back that it was closed
+	}
 	if _, taken := s.sql.find(name); taken && s.exchange.statements != nil {
 		return true, s.apply(p, h, replace, s.exchange.doom(p.insert(), kindParse, refuseDuplicate, name))
 	}
@@ -332,17 +324,4 @@ func (s *session) refuseParse(p *splice, h wire.Header, denied denial) bool {
 		return s.apply(p, h, drop, nil)
 	}
 	return s.apply(p, h, replace, x.doom(p.insert(), kindParse, denied.refusal, []byte(denied.name)))
-}
-
-// bind notes what the portal that is bound leaves behind, with the verdict on
-// its Bind, which it returns.
-func (s *session) bind(v verdict, d *deeds) verdict {
-	if v == forward || v == replace {
-		s.bound = d
-		s.exchange.attach(d)
-		s.recovering = s.recovering || d.takesAway(s.startup)
-		s.expectAll(d)
-		s.shift(d)
-	}
-	return v
 }

@@ -147,6 +147,7 @@ func (s *session) whileAborted(p *splice, h wire.Header) (done, more bool) {
 	size := min(h.Size(), len(rest))
 	p.cut(size)
 	s.body, s.bodyDrop = h.Size()-size, true
+	s.flush()
 	return true, true
 }
 

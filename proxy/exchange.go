@@ -44,8 +44,9 @@ type exchange struct {
 	begun bool
 	// altered: the schema was changed in the present transaction.
 	altered bool
-	// temporary: the client has temporary objects, as far as is known.
-	temporary bool
+	// temporary: the client has temporary objects, as far as is known, or what is
+	// completed makes one; creates: that makes others, whatever its tag.
+	temporary, creates bool
 	// keeping: what is sent is kept, see keep; complete: up to its Sync.
 	keeping, complete bool
 

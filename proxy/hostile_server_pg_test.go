@@ -193,6 +193,66 @@ func TestServerThatTalksWhileIdle(t *testing.T) {
 	}
 }
 
+// What a server still says on behalf of a client that has left reaches nobody:
+// ahead of the end of its query, right behind that, when it is idle, and while
+// it is given what the next client has set.
+func TestNoticesOfTheClientBefore(t *testing.T) {
+	notice := wire.AppendNotice(nil, wire.Report{Severity: "NOTICE", Code: "00000", Message: evil})
+	f := startFake(t, func(c *fakeConn) {
+		if !c.logIn() || c.serial > 1 { // a cancel request
+			return
+		}
+		_, _, _ = c.receive()
+		c.hold()
+		_, _ = c.Write(joinBytes(notice, oneValue("of the first"), notice))
+		c.hold()
+		_, _ = c.Write(notice[:9])
+		c.hold() // in the middle of it
+		_, _ = c.Write(notice[9:])
+		for {
+			typ, body, ok := c.receive()
+			switch {
+			case !ok || typ != wire.Query:
+				return
+			case bytes.HasPrefix(body, []byte("select")):
+				_, _ = c.Write(oneValue("of the next"))
+			default:
+				_, _ = c.Write(joinBytes(notice, oneValue("ours"))) // what came behind it would be the next one's
+			}
+		}
+	})
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1"+f.databases())
+	first := p.enter("app", "app")
+	first.query("select 1")
+	<-f.held
+	_ = first.Close()
+	f.release <- struct{}{}
+	<-f.held
+	eventually(t, "the server to be free", func() bool { return p.poolOf("app", "app").Idle == 1 })
+	f.release <- struct{}{}
+	<-f.held
+	next := p.knock()
+	next.send(wire.AppendStartup(nil, wire.Protocol30, param("user", "app", "database", "app", "application_name", "another")))
+	next.until(wire.ReadyForQuery)
+	next.query("select 2")
+	f.release <- struct{}{}
+	said := ""
+	for typ := byte(0); typ != wire.ReadyForQuery; {
+		var body []byte
+		var err error
+		if typ, body, err = next.next(); err != nil {
+			t.Fatal(err)
+		}
+		said += string(typ)
+		if bytes.Contains(body, []byte(evil)) || typ == wire.DataRow && string(body[6:]) != "of the next" {
+			t.Errorf("the next client was sent %q %q", typ, body)
+		}
+	}
+	if said != "TDCZ" {
+		t.Errorf("the next client was sent %s", said)
+	}
+}
+
 // A server that misbehaves during the login is one that can't be logged in to.
 func TestHostileServerDuringItsLogin(t *testing.T) {
 	misdeeds := map[string][]byte{

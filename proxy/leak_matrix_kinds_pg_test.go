@@ -41,6 +41,11 @@ type leftover struct {
 	kept, replaced bool // what has become of the server: guarded by mu
 }
 
+// listens reports whether the client listens on the channel mine.
+func (o *leftover) listens() bool {
+	return slices.ContainsFunc(o.texts, func(text string) bool { return strings.Contains(text, "listen") })
+}
+
 // isSQL reports whether psql can leave this.
 func (o *leftover) isSQL() bool {
 	extended := func(text string) bool { return strings.HasPrefix(text, "x:") }
@@ -143,6 +148,7 @@ func otherState() []*leftover {
 		{name: "temporary table, hidden in a function, unread", hidden: true, then: messages(simple("select hidden_table()"))},
 		{name: "LISTEN in an open transaction", texts: []string{"listen mine", "begin; listen other"}},
 		{name: "LISTEN, hidden in a function", hidden: true, texts: []string{"select hidden_listen()"}},
+		{name: "LISTEN, seen by the shared connection", texts: []string{"listen mine", "select pg_sleep(0.05)"}},
 		{name: "NOTIFY to oneself, unread", texts: []string{"listen mine", "notify mine, 'for the old one'"}},
 		{name: "NOTIFY in an open transaction", texts: []string{"listen mine", "begin; notify mine, 'for the old one'"}},
 		{name: "notification from others, queued", texts: []string{"listen mine", "begin; select 1"}, notified: true},
@@ -184,6 +190,7 @@ func parameterState() []*leftover {
 		"set statement_timeout to '66s'",
 		"set plan_cache_mode to force_generic_plan",
 		"set client_encoding to 'LATIN1'",
+		"set client_min_messages to 'debug5'",
 		"set names 'SJIS'",
 		"set time zone 'Asia/Tokyo'",
 		"set datestyle to 'german'",
@@ -232,6 +239,10 @@ func unfinished() []*leftover {
 		{name: "running query in a transaction", texts: []string{"begin; " + insert}, then: messages(simple(slow(2))), busy: "slow2"},
 		{name: "running query, then a temporary table", then: messages(simple(slow(3) + "; create temp table mine (a int)")), busy: "slow3"},
 		{name: "running query, extended, no Sync", then: messages(parse("", slow(4)), bind("", ""), execute("", 0), flushNow), busy: "slow4"},
+		{name: "NOTICEs, unread", then: messages(simple("do $$begin for i in 1..20000 loop raise notice '%', repeat('x', 1000); end loop; end$$")), until: 'N'},
+		{name: "NOTICEs of a running query", then: messages(simple("do $$begin raise notice 'begun'; perform pg_sleep(1) /* slow7 */; raise notice 'for the old one'; end$$")), until: 'N', busy: "slow7"},
+		{name: "NOTICE of a query that survives its cancel", then: messages(simple("do $$begin begin perform pg_sleep(1) /* slow8 */; exception when query_canceled then raise notice 'for the old one'; end; raise notice 'for the old one'; end$$; select 1")), busy: "slow8"},
+		{name: "NOTICE of a query that survives its cancel, extended", then: messages(parse("", "do $$begin perform pg_sleep(1) /* slow9 */; exception when query_canceled then raise notice 'for the old one'; end$$"), bind("", ""), execute("", 0), flushNow), busy: "slow9"},
 		{name: "pending cancel", then: messages(simple(slow(5))), busy: "slow5", cancels: true},
 		{name: "pending cancel in a transaction", texts: []string{"begin; " + insert}, then: messages(simple(slow(6))), busy: "slow6", cancels: true},
 		{name: "late cancel", texts: []string{"select 1"}, cancels: true},

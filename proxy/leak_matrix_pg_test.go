@@ -171,6 +171,9 @@ func (l *lane) leaks(kind *leftover) []string {
 	defer b.conn.Close() //nolint:errcheck // it has found what there is to be found
 	b.doing = kind.name + ", " + l.way.name
 	var found []string
+	if kind.listens() {
+		l.direct().run("notify mine, 'for the old one'")
+	}
 	expect := func(what, want string, messages ...pgproto3.FrontendMessage) {
 		if got := types(b.ask(messages...)); got != want {
 			found = append(found, fmt.Sprintf("%s is answered by %s", what, got))
@@ -192,6 +195,12 @@ func (l *lane) leaks(kind *leftover) []string {
 		}
 	}
 	pid := b.query("select pg_backend_pid()")
+	for _, notice := range b.notices {
+		found = append(found, "told "+notice)
+	}
+	for _, note := range b.heard {
+		found = append(found, "notified of "+note.String())
+	}
 	kind.note(pid == l.pid)
 	l.pid = pid
 	seen()
@@ -213,6 +222,13 @@ func (l *lane) renew() {
 // TestLeakMatrix tries everything with everything.
 func TestLeakMatrix(t *testing.T) {
 	kinds := leftovers()
+	names := make(map[string]bool)
+	for _, kind := range kinds {
+		if names[kind.name] {
+			t.Fatalf("two kinds are called %q, and would share their cells", kind.name)
+		}
+		names[kind.name] = true
+	}
 	var mu sync.Mutex
 	cells := make(map[string]string) // by kind and way
 	t.Run("ways", func(t *testing.T) {

@@ -35,6 +35,8 @@ import (
 //     client is between transactions and takes what it is sent.
 //  5. The hub knows the inbox only until UnlistenAll, and of a session that has
 //     left the inbox wants nothing.
+//  6. A server is told to listen no more only if all is known that it listens on,
+//     and the hub has it: an audit that failed leaves it as it is.
 //
 // A channel that the hub can't have stays with the server, which the client
 // keeps: that is a pin like any other.
@@ -247,7 +249,8 @@ func (s *session) listenLasts() {
 }
 
 // rehome takes what the client listens on to the hub of another route, to which
-// the session goes over. No server is at hand.
+// the session goes over. No server is at hand. What the hub before has brought
+// still counts, but not what it says of channels: the next one is asked for all.
 func (s *session) rehome(to *route) {
 	l := s.listening
 	if l == nil || l.hub == nil {
@@ -258,8 +261,14 @@ func (s *session) rehome(to *route) {
 		return // the proxy ends
 	}
 	l.hub.UnlistenAll(l.inbox)
+	overran := false
 	for _, e := range l.inbox.take() {
-		s.hubSays(&e)
+		switch e.kind {
+		case hubNotes:
+			s.hubSays(&e)
+		case hubOverran:
+			overran = true
+		}
 	}
 	l.hub, l.inbox = hub, &inbox{session: s}
 	l.moving = make(map[uint64]struct{})
@@ -268,6 +277,9 @@ func (s *session) rehome(to *route) {
 		l.moving[ticket] = struct{}{}
 		return ticket
 	})
+	if overran {
+		l.inbox.post(hubEvent{kind: hubOverran}) // for when the session has gone over
+	}
 }
 
 // forgetListening forgets a listening that there is no more use for.

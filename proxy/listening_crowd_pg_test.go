@@ -55,18 +55,27 @@ func (l *listener) ready() error {
 
 // begin logs in and listens.
 func (l *listener) begin(address string) (err error) {
+	if err = l.login(address); err != nil {
+		return err
+	}
+	return l.ask("LISTEN " + l.own + "; LISTEN everybody")
+}
+
+func (l *listener) ask(sql string) error {
+	if _, err := l.conn.Write(wire.AppendQuery(nil, sql)); err != nil {
+		return err
+	}
+	return l.ready()
+}
+
+// login logs in.
+func (l *listener) login(address string) (err error) {
 	if l.conn, err = net.Dial("tcp", address); err != nil {
 		return err
 	}
 	_ = l.conn.SetDeadline(time.Now().Add(time.Minute))
 	l.in = bufio.NewReaderSize(l.conn, 512)
 	if _, err = l.conn.Write(startupPacket("postgres", "app")); err != nil {
-		return err
-	}
-	if err = l.ready(); err != nil {
-		return err
-	}
-	if _, err = l.conn.Write(wire.AppendQuery(nil, "LISTEN "+l.own+"; LISTEN everybody")); err != nil {
 		return err
 	}
 	return l.ready()
@@ -116,13 +125,10 @@ func each(list []listener, f func(*listener) error) error {
 	return nil
 }
 
-func TestThousandsListenThroughOneConnection(t *testing.T) { listeningCrowd(t, 5000, 8) }
-func TestHundredsListenWithOneServer(t *testing.T)         { listeningCrowd(t, 400, 1) }
-
-// listeningCrowd has very many clients listen, each on its own channel and on
-// one that is everybody's, with a pool of the given size.
-func listeningCrowd(t *testing.T, listeners, size int) {
-	const loud = 20
+// Hundreds of clients listen, each on its own channel and on one that is
+// everybody's, with a single server in the pool.
+func TestHundredsListenWithOneServer(t *testing.T) {
+	const listeners, size, loud = 400, 1, 20
 	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\ndefault_pool_size = %d\nevent_loops = 2\nmax_client_conn = 6000\nlisten_backlog = 1000\n", size))
 	list := make([]listener, listeners)
 	start := time.Now()

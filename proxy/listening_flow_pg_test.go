@@ -199,7 +199,7 @@ func TestNoNotificationIsDoubledAcrossLosses(t *testing.T) {
 	}
 }
 
-const flowSettings = "pool_mode = transaction\ndefault_pool_size = 12\nevent_loops = 2\nlisten_queue_size = 1000000\n"
+const flowSettings = "pool_mode = transaction\ndefault_pool_size = 12\nevent_loops = 2\n"
 
 // flood sends notifications while clients begin and cease to listen.
 func (f *flow) flood(t *testing.T, p *pooler, notifications int) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"carpool/bench/pgserver"
 	"carpool/bench/pgserver/pgtest"
+	"carpool/proxy/reactor"
 	"carpool/proxy/wire"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -93,6 +95,37 @@ func TestListenWithoutHub(t *testing.T) {
 	}
 }
 
+// A hub that can't come back for a while costs those who listen by it the gap,
+// of which they are told, and others nothing: they hear from their servers.
+func TestHubThatCantComeBack(t *testing.T) {
+	server := pgtest.Start(t, pgserver.Options{Roles: []pgserver.Role{{Name: "app"}}, Databases: []string{"app"}})
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\n[databases]\n"+on(server, "app", "user=app"))
+	a, b := talk(t, p.address()), talk(t, p.address())
+	a.run("listen news")
+	p.multiplexed()
+	pid := p.hubPID()
+	b.run("begin; select 1") // has a server
+	admin := talk(t, server.Address())
+	admin.run("alter role app nologin", fmt.Sprintf("select pg_terminate_backend(%d)", pid))
+	eventually(t, "the loss", func() bool { return !p.ListenStats()[0].Connected })
+	b.run("listen news", "commit", "notify news, 'missed by one'")
+	if got := b.hear(1); got != "news:missed by one" {
+		t.Errorf("heard %s", got)
+	}
+	admin.run("alter role app login")
+	a.missed()
+	p.multiplexed()
+	admin.run("notify news, 'for both'")
+	for _, k := range []*talker{a, b} {
+		if got := k.hear(1); got != "news:for both" {
+			t.Errorf("heard %s", got)
+		}
+	}
+	if st := p.ListenStats()[0]; st.Gaps != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // A client whose encoding Postgres would have to convert to keeps its server.
 func TestListenInAnotherEncoding(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\n")
@@ -132,6 +165,27 @@ func TestTooManyNotifications(t *testing.T) {
 	k.ended()
 	eventually(t, "the hub to forget it", func() bool { return p.ListenStats()[0].Listeners == 0 })
 	p.multiplexed()
+}
+
+// As many as one transaction may well bring don't send away a client that reads.
+func TestBurstSendsNobodyAway(t *testing.T) {
+	const n = 100_000
+	p := startPooler(t, listenSettings)
+	k := talk(t, p.address())
+	k.run("listen news")
+	p.multiplexed()
+	sender := talk(t, postgres.Address())
+	sender.say(simple(fmt.Sprintf("select count(pg_notify('news', i || repeat('x', 60))) from generate_series(1, %d) i", n)))
+	for i := range n {
+		if a := k.next(); a.typ != wire.NotificationResponse {
+			t.Fatalf("after %d: %s", i, types([]answer{a}))
+		}
+		if got, want := k.heard[0].payload, fmt.Sprint(i+1, strings.Repeat("x", 60)); got != want {
+			t.Fatalf("after %d: heard %s", i, got)
+		}
+		k.heard = nil
+	}
+	sender.until("Z")
 }
 
 func TestListenerThatNeverReads(t *testing.T) {
@@ -184,6 +238,85 @@ func TestReloadMovesTheHub(t *testing.T) {
 		if got := k.query("select 'alive'"); got != "alive" {
 			t.Error(got)
 		}
+	}
+}
+
+// So is a client that was in a transaction when that happened, and asks for
+// nothing afterwards.
+func TestReloadMovesAListenerInATransaction(t *testing.T) {
+	other := pgtest.Start(t, pgserver.Options{Databases: []string{"app"}, Roles: []pgserver.Role{{Name: "app"}}})
+	p := startPooler(t, listenSettings+"[databases]\n"+on(postgres, "app", ""))
+	k := talk(t, p.address())
+	k.run("listen news")
+	p.multiplexed()
+	k.run("begin", "select 1")
+	p.reload(listenSettings + "[databases]\n" + on(other, "app", "user=app"))
+	k.run("commit")
+	k.missed()
+	talk(t, other.Address()).run("notify news, 'there'")
+	if got := k.hear(1); got != "news:there" {
+		t.Errorf("heard %s", got)
+	}
+}
+
+// What the old hub has brought counts when the route changes; a client for which
+// it has brought too much is sent away, once it has gone over.
+func TestReloadWhileTooMuchIsOnItsWay(t *testing.T) {
+	p := startPooler(t, listenSettings+"event_loops = 1\n[databases]\n"+on(postgres, "app", ""))
+	k := talk(t, p.address())
+	k.run("listen news")
+	p.multiplexed()
+	found := make(chan bool)
+	p.workers[0].Post(reactor.TaskFunc(func() {
+		p.workers[0].each(func(s *session) {
+			if s.listening == nil {
+				return
+			}
+			b := s.listening.inbox
+			b.mu.Lock()
+			b.posted = true // the loop doesn't come to it
+			for range 2 {
+				b.events = append(b.events, hubEvent{kind: hubOverran}, hubEvent{kind: hubSubscribed, channel: "news", err: errors.New("refused")})
+			}
+			b.mu.Unlock()
+			close(found)
+		})
+	}))
+	<-found
+	p.reload(listenSettings + "event_loops = 1\n[databases]\n" + on(postgres, "app", "user=app password=secret"))
+	list := k.ended()
+	if len(list) == 0 || list[len(list)-1].typ != wire.ErrorResponse || wire.ParseReport(list[len(list)-1].body).Code != "54000" {
+		t.Errorf("told %s", types(list))
+	}
+	eventually(t, "its route to be left", func() bool { return p.State().Clients == 0 })
+	if got := talk(t, p.address()).query("select 'alive'"); got != "alive" {
+		t.Error(got)
+	}
+}
+
+// What came while a BEGIN that no server saw had failed comes behind the
+// ROLLBACK, which none sees either.
+func TestNotificationsBehindARollbackThatNoServerSees(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1\ndeferred_begin = on\n")
+	k := dialTalker(t, p.address())
+	key := (&leftover{texts: []string{"listen news"}}).make(k, "postgres", "app")
+	p.multiplexed()
+	other := talk(t, p.address())
+	other.run("begin", "select 1") // has the only server
+	k.run("begin")
+	k.say(simple("select 1"))
+	eventually(t, "it to wait", func() bool { return p.Pools()[0].Pool.Waiting == 1 })
+	(&lane{t: t, p: p}).cancel(key)
+	if got := types(k.until("Z")); got != "E:57014 Z:E" {
+		t.Errorf("cancelled: %s", got)
+	}
+	talk(t, postgres.Address()).run("notify news, 'one'")
+	eventually(t, "it to be brought", func() bool { return p.ListenStats()[0].Delivered == 1 })
+	if got := types(k.ask(simple("rollback"))); got != "C Z:I" {
+		t.Errorf("rollback: %s", got)
+	}
+	if got := k.hear(1); got != "news:one" {
+		t.Errorf("heard %s", got)
 	}
 }
 

@@ -20,11 +20,12 @@ import (
 //     these values before and after.
 //  3. A variant is prepared under the values before: they are set for that
 //     moment, and taken back.
-//  4. While it isn't certain what the values are (see reading.go), a client
-//     shares with nobody.
+//  4. While it isn't certain what the values are (see reading.go), or the client
+//     has temporary objects that may be meant, it shares with nobody.
 //
 // The search_path is an exception: servers themselves look whether it is what it
-// was, so that a copy that is there serves all.
+// was, so that a copy that is there serves all. So it is with the user whose
+// schema is in it; but a text that is prepared is shared only with who is the same.
 
 // meant is what a client's next statement means, as far as its parameters say.
 type meant struct {
@@ -34,12 +35,21 @@ type meant struct {
 	private string // tells what is prepared while it isn't; empty until needed
 }
 
-// doubt notes what isn't certain of the client's parameters.
+// doubt notes what isn't certain of what the client's statements mean.
 func (s *statements) doubt(unsure shift) {
-	s.meant.unsure = unsure & (shiftMeaning | shiftPath)
+	s.meant.unsure = unsure &^ shiftDialect
 	if s.meant.unsure == 0 {
 		s.meant.private = ""
 	}
+}
+
+// doubtNames has the session's names follow what isn't certain now.
+func (s *session) doubtNames() {
+	unsure := s.uncertain()
+	if s.residue.hasTemporary() {
+		unsure |= shiftTemporary
+	}
+	s.names.doubt(unsure)
 }
 
 // now is what the client's parameters say of what texts mean.
@@ -89,7 +99,7 @@ func (s *statements) choose(n *prepared.Name) {
 	of := n.Statement.Sensitivity()
 	key := n.Home.Key(of)
 	n.Seen = now
-	if now != nil && now.Key(of) == key {
+	if now != nil && now.Values(of) == n.Home.Values(of) {
 		s.become(n, key, nil)
 		return
 	}
@@ -106,7 +116,7 @@ func (s *statements) choose(n *prepared.Name) {
 		}
 	}
 	if now != nil {
-		key += ">" + now.Key(of)
+		key += ">" + now.Values(of)
 	} else {
 		key += s.alone()
 	}
@@ -161,9 +171,9 @@ func separated(dst []byte) []byte {
 // aroundNow are the commands around the preparation, at this moment, of what was
 // prepared under home; empty if none are needed, or if that isn't known.
 func (s *session) aroundNow(home *prepared.Meaning, of prepared.Sensitivity) (ahead, behind string) {
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	now := s.names.certain()
-	if home == nil || now != nil && now.Key(of) == home.Key(of) {
+	if home == nil || now != nil && now.Values(of) == home.Values(of) {
 		return "", ""
 	}
 	return around(home, now, of)

@@ -127,3 +127,24 @@ func TestStatementsUsedWhileParametersAreOthers(t *testing.T) {
 		}
 	})
 }
+
+// What a server has computed when it planned a statement is as the client has it
+// that asks, not as somebody else did who prepared the same text before.
+func TestWhatIsComputedOnceIsTheClientsOwn(t *testing.T) {
+	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 1")
+	a := talk(t, p.address(), param("extra_float_digits", "-5", "IntervalStyle", "iso_8601")...)
+	a.run("set bytea_output to 'escape'")
+	b := talk(t, p.address())
+	for text, want := range map[string][2]string{
+		"select (1::float8/3)::text":               {"0.3333333333", "0.3333333333333333"},
+		"select make_interval(days => 3)::text":    {"P3D", "3 days"},
+		"select decode('ff', 'hex')::text as byte": {`\377`, `\xff`},
+	} {
+		for i, k := range []*talker{a, b} {
+			k.ask(parse("s", text), syncNow)
+			if got := strings.Join(values(k.ask(bind("", "s"), execute("", 0), closeOf('S', "s"), syncNow)), ","); got != want[i] {
+				t.Errorf("%s: %s, want %s", text, got, want[i])
+			}
+		}
+	}
+}

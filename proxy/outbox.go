@@ -21,6 +21,7 @@ type outgoing struct {
 type outbox struct {
 	list []outgoing
 	head int
+	size int // of the messages, in bytes
 	// owned is the place up to which the messages are copies of our own; those
 	// behind are parts of what the hub has read.
 	owned int
@@ -29,7 +30,10 @@ type outbox struct {
 func (q *outbox) len() int { return len(q.list) - q.head }
 
 // note adds a notification.
-func (q *outbox) note(n notify.Note) { q.list = append(q.list, outgoing{n.Channel, n.Message}) }
+func (q *outbox) note(n notify.Note) {
+	q.list = append(q.list, outgoing{n.Channel, n.Message})
+	q.size += len(n.Message)
+}
 
 // add adds notifications.
 func (q *outbox) add(notes []notify.Note) {
@@ -39,12 +43,19 @@ func (q *outbox) add(notes []notify.Note) {
 }
 
 // message adds a message that is no notification.
-func (q *outbox) message(m []byte) { q.list = append(q.list, outgoing{message: m}) }
+func (q *outbox) message(m []byte) {
+	q.list = append(q.list, outgoing{message: m})
+	q.size += len(m)
+}
 
-// sift drops the notifications of a channel.
-func (q *outbox) sift(channel string) {
+// sift drops the notifications of channels.
+func (q *outbox) sift(channels map[string]struct{}) {
 	q.list, q.head, q.owned = slices.DeleteFunc(q.list[q.head:], func(o outgoing) bool {
-		return o.channel == channel
+		_, drop := channels[o.channel]
+		if drop {
+			q.size -= len(o.message)
+		}
+		return drop
 	}), 0, 0
 }
 
@@ -52,7 +63,8 @@ func (q *outbox) sift(channel string) {
 // size bytes.
 func (q *outbox) appendNext(dst []byte, size int) []byte {
 	for q.len() > 0 && len(dst) < size {
-		dst = append(dst, q.list[q.head].message...)
+		next := q.list[q.head].message
+		dst, q.size = append(dst, next...), q.size-len(next)
 		q.list[q.head] = outgoing{}
 		q.head++
 	}
@@ -114,15 +126,28 @@ func (s *session) flush() {
 			s.w.toClient = reuse(out)
 		}
 	}
-	waiting := q.len()
-	if l.handover != nil {
-		waiting += l.handover.KeptNotes()
-	}
-	if limit := s.rules.listenQueue; waiting > limit && s.state != stateFarewell && s.state != stateClosed {
+	if limit := s.rules.listenQueue; l.overfull(limit) && s.state != stateFarewell && s.state != stateClosed {
 		s.reject(tooManyNotifications(limit))
 		return
 	}
 	q.keep()
+}
+
+// What notifications may take in the queue: on an average so many bytes each, or
+// so many together if that is more.
+const (
+	queuedEach = 160
+	queuedAll  = 8 << 20
+)
+
+// overfull reports whether more waits for the client than may: more than limit
+// notifications, or what takes too many bytes.
+func (l *listening) overfull(limit int) bool {
+	notes, size := l.queue.len(), l.queue.size
+	if l.handover != nil {
+		notes, size = notes+l.handover.KeptNotes(), size+l.handover.KeptBytes()
+	}
+	return notes > limit || size > max(queuedAll, limit*queuedEach)
 }
 
 // notificationsMissed is what a client is told after a gap.

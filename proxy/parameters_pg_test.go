@@ -339,3 +339,23 @@ func TestResetWhileAudited(t *testing.T) {
 		}
 	}
 }
+
+// A client that wants to be thrown out when it is idle doesn't have servers end
+// themselves that wait for others.
+func TestIdleSessionTimeoutDoesNotEndFreeServers(t *testing.T) {
+	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 1")
+	admin := talk(t, postgres.Address())
+	a := talk(t, p.address())
+	a.run("set idle_session_timeout to 20")
+	pid := a.query("select pg_backend_pid()")
+	if got := a.query("show idle_session_timeout"); got != "20ms" {
+		t.Error(got)
+	}
+	admin.run("select pg_sleep(0.2)")
+	if got := admin.query("select count(*) from pg_stat_activity where pid = " + pid); got != "1" {
+		t.Errorf("%s servers", got)
+	}
+	if got := a.query("show idle_session_timeout"); got != "20ms" {
+		t.Error(got)
+	}
+}

@@ -22,13 +22,14 @@ import (
 type shift uint8
 
 const (
-	shiftStrings  shift = 1 << iota // what a backslash in a string is
-	shiftEncoding                   // which bytes are characters
-	shiftMeaning                    // how constants are read in a statement that is prepared
-	shiftPath                       // which tables and functions names are
+	shiftStrings   shift = 1 << iota // what a backslash in a string is
+	shiftEncoding                    // which bytes are characters
+	shiftMeaning                     // how constants are read in a statement that is prepared
+	shiftPath                        // which tables and functions names are
+	shiftTemporary                   // likewise, for this client alone: it has temporary ones
 
 	shiftDialect = shiftStrings | shiftEncoding // where strings end
-	shiftAll     = shiftDialect | shiftMeaning | shiftPath
+	shiftAll     = shiftDialect | shiftMeaning | shiftPath | shiftTemporary
 )
 
 // dialects are what statements set the parameters to that decide on the dialect,
@@ -192,7 +193,7 @@ func (s *session) shift(d *deeds) {
 		return
 	}
 	shifts := d.shifts | d.dialects.from(s.dialect())
-	before := s.uncertain() | shifts
+	before := (s.uncertain() | shifts) &^ shiftTemporary
 	s.reading.shifting |= shifts
 	for i := range d.effects {
 		switch e := &d.effects[i]; {
@@ -232,6 +233,8 @@ func shiftOf(e *state.Effect) shift {
 		return shiftAll
 	case state.KindResetAll, state.KindDiscardAll:
 		return shiftAll
+	case state.KindCreateTemporary:
+		return shiftTemporary
 	case state.KindSet, state.KindReset:
 	default:
 		return 0

@@ -54,8 +54,12 @@ func (s *session) refusedReplay(r wire.Report) {
 		s.refusedBy = &r
 		return
 	}
-	name := state.RefusedParameter(s.server.primed.from, s.params, s.server.primed.done)
-	refused := &refusedParameters{params: s.params, report: parameterRefused(name, r)}
+	name := ""
+	refused := &refusedParameters{params: s.params, report: r}
+	if r.Code != codeQueryCanceled { // it isn't about a parameter
+		name = state.RefusedParameter(s.server.primed.from, s.params, s.server.primed.done)
+		refused.report = parameterRefused(name, r)
+	}
 	if s.mends != nil {
 		refused.params = s.mends.params
 	}

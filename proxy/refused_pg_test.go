@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"carpool/proxy/wire"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
@@ -194,4 +196,57 @@ func TestTemporaryBuffers(t *testing.T) {
 	if got := a.query("show temp_buffers"); got != "2MB" {
 		t.Errorf("on another server: %s", got)
 	}
+}
+
+// A client's parameters are set, whatever the client before has set that would
+// make others wait.
+func TestParametersAreSetInSpiteOfTheClientBefore(t *testing.T) {
+	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 1")
+	admin := talk(t, postgres.Address())
+	admin.run("create table if not exists unsafe (a int)", "begin isolation level serializable", "insert into unsafe values (1)")
+	a, b := talk(t, p.address()), talk(t, p.address())
+	b.run("set search_path to pg_catalog, public")
+	a.run("set session characteristics as transaction isolation level serializable, read only, deferrable")
+	for range 3 {
+		if got := b.query("show search_path"); got != "pg_catalog, public" {
+			t.Error(got)
+		}
+		if got := a.query("show default_transaction_deferrable"); got != "on" {
+			t.Error(got)
+		}
+	}
+	admin.run("commit")
+}
+
+// A cancel request that meets the setting of parameters cancels the statement
+// behind it, and says no more.
+func TestCancelWhileParametersAreSet(t *testing.T) {
+	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 2")
+	admin := talk(t, postgres.Address())
+	a := p.connect("postgres", "app")
+	value(t, a, "set default_text_search_config to 'pg_catalog.german'")
+	_, release := p.hold(t)
+	admin.run("begin", "lock table pg_ts_config in access exclusive mode")
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Exec(t.Context(), "select 1").ReadAll()
+		done <- err
+	}()
+	waits := talk(t, postgres.Address())
+	eventually(t, "the parameter to wait", func() bool {
+		return waits.query("select count(*) from pg_locks where not granted and relation = 'pg_ts_config'::regclass") == "1"
+	})
+	if err := a.CancelRequest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := <-done
+	admin.run("rollback")
+	var refusal *pgconn.PgError
+	if !errors.As(err, &refusal) || refusal.Code != "57014" || refusal.Message != "canceling statement due to user request" {
+		t.Errorf("%v", err)
+	}
+	if got := value(t, a, "show default_text_search_config"); got != "pg_catalog.german" {
+		t.Error(got)
+	}
+	release()
 }

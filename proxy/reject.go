@@ -17,6 +17,8 @@ import (
 const (
 	severityFatal = "FATAL"
 	severityError = "ERROR"
+
+	codeQueryCanceled = "57014"
 )
 
 func fatal(code, message, hint string) wire.Report {
@@ -74,7 +76,7 @@ func stillWaiting(waited time.Duration) wire.Report {
 }
 
 func queryTimedOut(limit time.Duration) wire.Report {
-	return fatal("57014", "query_timeout", fmt.Sprintf("The query took longer than query_timeout, %s.", limit))
+	return fatal(codeQueryCanceled, "query_timeout", fmt.Sprintf("The query took longer than query_timeout, %s.", limit))
 }
 
 func idleTransactionTimedOut(limit time.Duration) wire.Report {
@@ -94,7 +96,7 @@ func clientIdleTimedOut(limit time.Duration) wire.Report {
 
 func queryCanceled() wire.Report {
 	return wire.Report{
-		Severity: severityError, Code: "57014",
+		Severity: severityError, Code: codeQueryCanceled,
 		Message: "canceling statement due to user request",
 		Detail:  "It was waiting for a server connection.",
 	}

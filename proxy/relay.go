@@ -155,12 +155,7 @@ func (s *session) clientMessage(p *splice) bool {
 	case wire.Query:
 		return s.clientQuery(p, h)
 	case wire.Execute:
-		v := s.exchange.client(wire.Execute)
-		if v == forward {
-			s.exchange.attach(s.bound)
-			s.expectAll(s.bound)
-		}
-		return s.apply(p, h, v, nil)
+		return s.clientExecute(p, h)
 	}
 	v := s.exchange.client(h.Type)
 	if h.Type == wire.FunctionCall && v == forward && !s.rules.blind {
@@ -272,7 +267,7 @@ func (s *session) clientParse(p *splice, h wire.Header) bool {
 	if done, more := s.readNamed(p, h, body); done {
 		return more
 	}
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	out, v := s.exchange.parse(p.insert(), body)
 	p.out = out
 	s.countParse(v)
@@ -350,12 +345,12 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 		if s.exchange.statements != nil {
 			s.ensureUnnamed(p)
 		}
-		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), s.unnamed.deeds.of(portal)), nil)
+		return s.apply(p, h, s.bind(s.exchange.client(wire.Bind), portal, s.unnamed.deeds), nil)
 	}
 	if !s.provideBound(p, name) || !s.provide(p, s.named.find(name), true) {
 		return s.waitForServer(p)
 	}
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v, follow := s.exchange.bind(p.out, portal, name, namesLen, h.Body, rest[min(len(rest), h.Size()):])
 	p.out = out
@@ -364,7 +359,7 @@ func (s *session) clientBind(p *splice, h wire.Header) bool {
 	if d == nil && s.sql != nil {
 		d = s.executing(name)
 	}
-	s.bind(v, d.of(portal))
+	s.bind(v, portal, d)
 	if v != replace || !follow {
 		return s.apply(p, h, v, out)
 	}
@@ -405,7 +400,7 @@ func (s *session) clientTarget(p *splice, h wire.Header) bool {
 	if withoutName {
 		s.ensureUnnamed(p)
 	}
-	s.names.doubt(s.uncertain())
+	s.doubtNames()
 	before, at := s.exchange.keeping, len(p.insert())
 	out, v := s.exchange.describe(p.out, body)
 	p.out = out

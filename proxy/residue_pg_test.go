@@ -166,7 +166,6 @@ var left = []struct {
 	{"LISTEN", []string{"listen mine"}, "select count(*) = 1 from pg_listening_channels() c where c = 'mine'", "listen", []string{"unlisten mine"}},
 	{"set_config of what isn't known", []string{"select set_config(name, '6MB', false) from (values ('work_mem')) v(name)"}, "select current_setting('work_mem') = '6MB'", "parameters", []string{"reset all"}},
 	{"nextval", []string{"create sequence if not exists shared_sequence", "select nextval('shared_sequence')"}, "select remembers('shared_sequence')", "sequences", []string{"discard sequences"}},
-	{"set_config of what isn't known", []string{"select set_config(name, '6MB', false) from (values ('work_mem')) v(name)"}, "select current_setting('work_mem') = '6MB'", "parameters", []string{"reset all"}},
 	{"DO", []string{"do $$begin create temp table mine (a int); end$$"}, "select to_regclass('mine') is not null", "unsure", []string{"discard all"}},
 }
 

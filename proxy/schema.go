@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"sync/atomic"
+
+	"carpool/proxy/state"
 )
 
 // schema counts the changes of a database's schema that are known of: those by
@@ -17,14 +19,17 @@ func (c *schema) now() uint64 { return c.epoch.Load() }
 func (c *schema) changed() { c.epoch.Add(1) }
 
 var (
-	tagAlter      = []byte("ALTER ")
-	tagDrop       = []byte("DROP ")
-	tagCreateView = []byte("CREATE VIEW") // it may replace one
+	tagAlter  = []byte("ALTER ")
+	tagDrop   = []byte("DROP ")
+	tagCreate = []byte("CREATE ")
+	// Of these no text can be about anything else than before.
+	tagsHarmless = [...][]byte{[]byte("CREATE INDEX"), []byte("CREATE ROLE"), []byte("CREATE TRIGGER"), []byte("CREATE STATISTICS")}
 )
 
-// altersSchema reports whether a command with the tag may have given a
-// statement that was prepared before another result. Other CREATEs only add
-// what no statement has used. Who has temporary objects mostly drops those.
+// altersSchema reports whether a command with the tag may have given a text
+// another meaning, or a statement that was prepared before another result. What
+// is created may hide what was meant until then, in a schema further down the
+// search_path. Who has temporary objects mostly creates and drops those.
 func altersSchema(tag []byte, temporary bool) bool {
 	switch {
 	case len(tag) < len(tagDrop):
@@ -34,5 +39,27 @@ func altersSchema(tag []byte, temporary bool) bool {
 	case tag[0] == 'D':
 		return !temporary && bytes.HasPrefix(tag, tagDrop)
 	}
-	return bytes.HasPrefix(tag, tagCreateView)
+	if temporary || !bytes.HasPrefix(tag, tagCreate) {
+		return false
+	}
+	for _, harmless := range tagsHarmless {
+		if bytes.HasPrefix(tag, harmless) {
+			return false
+		}
+	}
+	return true
+}
+
+// changes reports whether the next statement of d to be completed has an effect
+// of the kind k.
+func (d *deeds) changes(k state.Kind) bool {
+	if d == nil {
+		return false
+	}
+	for i := range d.effects {
+		if e := &d.effects[i]; e.Kind == k && e.Statement == d.completed {
+			return true
+		}
+	}
+	return false
 }

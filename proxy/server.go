@@ -330,11 +330,25 @@ func (srv *server) giveBack(todo upkeep) {
 		srv.startChore(choreReset, query)
 	case todo.clean != 0:
 		srv.clean(todo.clean)
+	case srv.endsIdle():
+		srv.params = srv.proxy.params.Without(srv.params, idleSessionTimeout)
+		srv.startChore(choreClean, "RESET "+idleSessionTimeout)
 	default:
 		lease := srv.lease
 		srv.lease = pool.Lease[*server]{}
 		lease.Checkin(srv.w.Now())
 	}
+}
+
+// idleSessionTimeout is the one parameter that can't wait for the next client to
+// be taken back: a server ends itself by it while nobody has it, or just when
+// somebody is given it.
+const idleSessionTimeout = "idle_session_timeout"
+
+// endsIdle reports whether a client has set it.
+func (srv *server) endsIdle() bool {
+	_, set := srv.params.Value(idleSessionTimeout)
+	return set && srv.private == nil && !srv.lease.CloseNeeded()
 }
 
 func (srv *server) unpark() {

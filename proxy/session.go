@@ -50,7 +50,7 @@ type session struct {
 	rules     *rules         // for what it leaves behind
 	residue   *residue       // what it has left behind; nil for most
 	named     *namedDeeds    // of its prepared statements that leave something; nil for most
-	bound     *deeds         // of the portal that was bound last
+	bound     boundDeeds     // of its portals
 	sql       *sqlStatements // that it has prepared by SQL; nil for most
 	listening *listening     // what it has to do with LISTEN; nil for most
 	deferred  []byte         // the BEGIN that the client was answered and no server has seen
@@ -284,7 +284,7 @@ func (s *session) close() {
 	s.unpinned(s.residue)
 	s.listening = nil
 	s.refused, s.mends = nil, nil
-	s.params, s.startup, s.residue, s.named, s.bound, s.sql, s.deferred = nil, nil, nil, nil, nil, nil, nil
+	s.params, s.startup, s.residue, s.named, s.sql, s.deferred, s.bound = nil, nil, nil, nil, nil, nil, boundDeeds{}
 }
 
 // Deliver implements pool.Waiter, on any goroutine.

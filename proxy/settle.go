@@ -156,6 +156,9 @@ func (s *session) auditFailed(report wire.Report) {
 	s.log().Warn("the server doesn't say what a client has left in its session, which keeps it", "error", report.Message)
 	r.forgetSuspicion()
 	r.pin(state.HoldsUnknown, func() string { return "session_audit: " + report.Message })
+	if l := s.listening; l != nil && l.onServer && r.asked&state.HoldsListens != 0 {
+		s.staysOnServer() // to what else than the hub knows of isn't known
+	}
 }
 
 // learn records what parameters are now, as the server has said.
@@ -316,10 +319,17 @@ func (s *session) failed(d *deeds, report *wire.Report) {
 	}
 	for i := range d.effects {
 		e := &d.effects[i]
-		if e.Statement >= d.completed && e.Lasts() {
+		if e.Statement >= d.completed && (e.Lasts() || e.Kind == state.KindExecute && s.mayHaveExecuted(e, report)) {
 			s.may(d, e)
 		}
 	}
+}
+
+// mayHaveExecuted reports whether an EXECUTE that has failed may have done
+// something before.
+func (s *session) mayHaveExecuted(e *state.Effect, report *wire.Report) bool {
+	_, known := s.executes(e)
+	return known || !notExecuted(report.Code)
 }
 
 // may notes an effect of a statement that was, or may have been, executed.

@@ -90,7 +90,7 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 	n := s.names.Set(own, statement)
 	n.Home = s.certain()
 	n.Seen = n.Home
-	if s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) {
+	if s.meant.unsure == 0 && s.cache.Has(statement) && x.fresh(s.cache.Copy(statement)) && !x.mayFail() {
 		x.push(pending{kind: kindParse, treatment: makeUp, statement: statement, as: n, name: own})
 		return dst, drop
 	}
@@ -100,6 +100,19 @@ func (x *exchange) parse(dst, body []byte) ([]byte, verdict) {
 // aborted reports whether the server refuses what comes next because the
 // transaction has failed. What is under way may end that.
 func (x *exchange) aborted() bool { return x.status == wire.TxFailed && x.empty() && !x.batch }
+
+// mayFail reports whether a transaction of the client's may have failed by what
+// is still unanswered from before the present batch. It may have begun by a Query;
+// a batch by which it begins nobody goes on behind without waiting.
+func (x *exchange) mayFail() bool {
+	for i := x.head; i < len(x.queue); i++ {
+		p := &x.queue[i]
+		if p.errand == errandNone && (p.kind == kindQuery || p.kind == kindSync && x.status != wire.TxIdle) {
+			return true
+		}
+	}
+	return false
+}
 
 // mayEnd reports whether a text may be one that ends a transaction, which is
 // all that is prepared in one that has failed.
@@ -351,7 +364,7 @@ var (
 // sent finds nothing, which the server will say.
 func (x *exchange) commandComplete(tag []byte) {
 	s := x.statements
-	if altersSchema(tag, x.temporary) {
+	if x.creates || altersSchema(tag, x.temporary) {
 		x.altered = true
 		x.schema.changed()
 		return

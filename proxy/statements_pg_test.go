@@ -444,3 +444,23 @@ func TestParseInAFailedTransaction(t *testing.T) {
 		}
 	}
 }
+
+// So is one that is sent ahead of the error it is behind, though its text is known.
+func TestParseBehindAnErrorThatIsUnderWay(t *testing.T) {
+	p := startPooler(t, "deferred_begin = 1\npool_mode = transaction\ndefault_pool_size = 1")
+	k := talk(t, p.address())
+	k.ask(parse("known", "select 1"), syncNow)
+	for range 2 {
+		k.say(simple("begin"), simple("select 1/0"), parse("s", "select 1"), syncNow, simple("rollback"))
+		got := ""
+		for range 4 {
+			got += types(k.until("Z")) + " "
+		}
+		if got != "C Z:T E:22012 Z:E E:25P02 Z:E C Z:I " {
+			t.Error(got)
+		}
+		if got := types(k.ask(bind("", "s"), execute("", 0), syncNow)); got != "E:26000 Z:I" {
+			t.Error(got)
+		}
+	}
+}

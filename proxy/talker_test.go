@@ -27,6 +27,8 @@ type talker struct {
 	chunk int
 	doing string  // for messages of failure
 	heard []heard // NotificationResponses, as far as nobody has asked for them
+	// notices are what NoticeResponses have said.
+	notices []string
 }
 
 // answer is one message from the server.
@@ -149,6 +151,9 @@ func (k *talker) tryNext() (answer, error) {
 		if name, value, ok := wire.ParseParameterStatus(body); ok {
 			k.params[string(name)] = string(value)
 		}
+	}
+	if h.Type == wire.NoticeResponse {
+		k.notices = append(k.notices, wire.ParseReport(body).Message)
 	}
 	if h.Type == wire.NotificationResponse {
 		k.heard = append(k.heard, hearNote(k.t, body))

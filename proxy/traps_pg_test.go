@@ -18,6 +18,7 @@ func TestTrapsThatWouldLeak(t *testing.T) {
 	const locks = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
 	const custom = "select coalesce(nullif(current_setting('app.trap', true), ''), 'none')"
 	const statements = "select count(*) from pg_prepared_statements where from_sql"
+	long := "app." + strings.Repeat("n", 70)
 	for _, tt := range []struct {
 		name string
 		do   func(k *talker)
@@ -60,6 +61,24 @@ func TestTrapsThatWouldLeak(t *testing.T) {
 			k.ask(closeOf('S', "foo"), syncNow)
 			k.run("commit")
 		}, statements, "0"},
+		{"PREPARE by the portal without a name, executed behind another Bind", func(k *talker) {
+			k.ask(parse("", "prepare foo as select 'secret'"), bind("", ""), parse("s", "select 1"), bind("p", "s"), execute("", 0), syncNow)
+		}, statements, "0"},
+		{"a parameter with a longer name than identifiers have", func(k *talker) {
+			k.run("select set_config('" + long + "', 'x', false)")
+		}, "select coalesce(nullif(current_setting('" + long + "', true), ''), 'none')", "none"},
+		{"EXECUTE that fails behind a lock", func(k *talker) {
+			k.run("prepare lck as select pg_advisory_lock(78), 1/(2-g) from generate_series(1, 2) g", "execute lck")
+		}, locks, "0"},
+		{"EXECUTE of a statement of the protocol that fails behind a lock", func(k *talker) {
+			k.ask(parse("lck", "select pg_advisory_lock(79), 1/(2-g) from generate_series(1, 2) g"), syncNow)
+			k.run("execute lck")
+		}, locks, "0"},
+		{"Close and Parse that are skipped", func(k *talker) {
+			k.ask(parse("lck", "select pg_advisory_lock(80)"), syncNow)
+			k.ask(parse("", "selec"), closeOf('S', "lck"), parse("lck", "select 1"), syncNow)
+			k.ask(bind("", "lck"), execute("", 0), syncNow)
+		}, locks, "0"},
 	} {
 		a, b := talk(t, p.address()), talk(t, p.address())
 		a.doing = tt.name

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -77,38 +78,49 @@ func (s *session) listenReady(status byte) {
 	if status != wire.TxIdle || l.handover == nil || !known || l.late {
 		return // where it isn't known, the client goes on hearing
 	}
-	for name := range s.unlistened(stood) {
-		l.hub.Unlisten(l.inbox, name)
-		l.queue.sift(name)
-		l.queue.add(l.handover.Forget(name))
+	gone := s.unlistened(stood)
+	if len(gone) == 0 {
+		return
 	}
+	for name := range gone {
+		l.hub.Unlisten(l.inbox, name)
+	}
+	l.queue.sift(gone)
+	released := l.handover.ForgetThese(gone)
+	l.queue.add(released)
 }
 
 // unlistened are the channels that the client listens on no more after deeds
-// that came to stand.
+// that came to stand. The last one that concerns a channel decides, so it begins
+// with that.
 func (s *session) unlistened(deeds []state.Effect) map[string]struct{} {
-	var gone map[string]struct{}
-	leave := func(name string) {
-		if gone == nil {
-			gone = make(map[string]struct{})
-		}
-		gone[name] = struct{}{}
-	}
 	l := s.listening
-	for i := range deeds {
+	gone := make(map[string]struct{})
+	var stays map[string]struct{}
+	for i := range slices.Backward(deeds) {
 		e := &deeds[i]
 		name, exact := s.channelOf(e)
+		_, kept := stays[name]
 		switch {
 		case e.Kind == state.KindUnlistenAll, e.Kind == state.KindDiscardAll:
 			for name := range l.handover.Channels() {
-				leave(name)
+				if _, kept := stays[name]; !kept {
+					gone[name] = struct{}{}
+				}
 			}
-		case e.Kind == state.KindUnlisten && exact && l.handover.Has(name):
-			leave(name)
-		case e.Kind == state.KindListen && exact:
-			delete(gone, name)
+			return gone
+		case e.Kind == state.KindUnlisten && exact && !kept && l.handover.Has(name):
+			gone[name] = struct{}{}
+		case e.Kind == state.KindListen && !exact:
+			return gone // before it, it may be any of them
 		case e.Kind == state.KindListen:
-			clear(gone) // it may be any of them
+			if _, left := gone[name]; left {
+				continue
+			}
+			if stays == nil {
+				stays = make(map[string]struct{})
+			}
+			stays[name] = struct{}{}
 		}
 	}
 	return gone

@@ -68,7 +68,7 @@ func (s *session) unnamedParse(p *splice, h wire.Header) bool {
 		s.unnamed.deeds = d
 		if s.exchange.statements != nil && whole && h.Size() <= maxInPlace && !bindFollows(rest[h.Size():]) {
 			if _, statement, ok := wire.ParseStatement(rest[wire.HeaderLen:h.Size()]); ok {
-				s.names.doubt(s.uncertain())
+				s.doubtNames()
 				s.unnamed.statement, s.unnamed.home = s.names.intern(statement), s.names.certain()
 			}
 		}

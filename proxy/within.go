@@ -106,3 +106,7 @@ func (p *pending) excused(body []byte) bool {
 	r := wire.ParseReport(body)
 	return r.Code == "25P02" || r.Code == "26000" && p.excuse.name != "" && strings.Contains(r.Message, p.excuse.name)
 }
+
+// notExecuted reports whether an error is one by which EXECUTE is refused: there
+// is no such statement, or the transaction has failed.
+func notExecuted(code string) bool { return code == "26000" || code == "25P02" }

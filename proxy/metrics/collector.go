@@ -23,12 +23,13 @@ type reading struct {
 	pools      []proxy.PoolView
 	pins       []proxy.Pin
 	hazards    []proxy.Hazard
+	listening  []proxy.ListenStat
 	maxClients int
 }
 
 func newCollector(p *proxy.Proxy, version string) *collector {
 	return &collector{version: version, read: func() reading {
-		return reading{p.State(), p.Pools(), p.Pins(), p.Hazards(), p.Config().MaxClientConn}
+		return reading{p.State(), p.Pools(), p.Pins(), p.Hazards(), p.ListenStats(), p.Config().MaxClientConn}
 	}}
 }
 
@@ -96,6 +97,9 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for i := range poolMetrics {
 		out <- poolMetrics[i].desc
 	}
+	for i := range listenMetrics {
+		out <- listenMetrics[i].desc
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -115,6 +119,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		collectPool(out, &r.pools[i])
 	}
 	collectSessionState(out, r.pins, r.hazards)
+	collectListening(out, r.listening)
 }
 
 func collectPool(out chan<- prometheus.Metric, v *proxy.PoolView) {

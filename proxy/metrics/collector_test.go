@@ -185,8 +185,32 @@ func TestSessionState(t *testing.T) {
 	}
 }
 
+func TestListening(t *testing.T) {
+	families := gatherAll(t, reading{listening: []proxy.ListenStat{
+		{Database: "app", User: "bob", Channels: 1, Listeners: 2, Delivered: 3, Gaps: 4, Connected: true},
+		{Database: "other", User: "bob", Channels: 5},
+	}})
+	for _, row := range []struct {
+		name, labels string
+		want         float64
+	}{
+		{"carpool_listen_channels", "database=app,user=bob", 1},
+		{"carpool_listen_clients", "database=app,user=bob", 2},
+		{"carpool_listen_deliveries_total", "database=app,user=bob", 3},
+		{"carpool_listen_gaps_total", "database=app,user=bob", 4},
+		{"carpool_listen_connected", "database=app,user=bob", 1},
+		{"carpool_listen_connected", "database=other,user=bob", 0},
+		{"carpool_listen_channels", "database=other,user=bob", 5},
+	} {
+		if got := value(t, families, row.name, row.labels); got != row.want {
+			t.Errorf("%s{%s} is %v, want %v", row.name, row.labels, got, row.want)
+		}
+	}
+}
+
 func TestNamesFollowPrometheusRules(t *testing.T) {
 	all := pinned()
+	all.listening = []proxy.ListenStat{{Database: "app"}}
 	all.state, all.pools = proxy.State{Errors: map[string]int64{"53300": 1}}, []proxy.PoolView{busy()}
 	families := gatherAll(t, all)
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()

@@ -60,12 +60,18 @@ type claim struct {
 //   - a token that both sources have shown is under way no more;
 //   - notes are kept only while the hub has shown the token and the server
 //     hasn't; among them are notes of settled channels only behind one of a
-//     crossing channel's.
+//     crossing channel's;
+//   - underWay are the channels that haven't settled, and crossings is how many
+//     of them are crossing. So the cost of a change-over doesn't depend on how
+//     many channels the client has already.
 //
 // The zero value isn't usable; see NewHandover.
 type Handover struct {
 	marker string
 	claims map[string]claim
+
+	underWay         map[string]struct{} // nil when there are none, as mostly
+	ready, crossings int                 // of those under way
 
 	token        string // under way, "" if none
 	seenByServer bool
@@ -97,7 +103,7 @@ func (h *Handover) Channels() iter.Seq[string] { return maps.Keys(h.claims) }
 // hub was asked to: ticket is what Hub.Listen returned. A channel that Has is
 // told of isn't begun again: the hub has it, whichever server listens as well.
 func (h *Handover) Begin(channel string, ticket uint64) {
-	h.claims[channel] = claim{ticket: ticket}
+	h.put(channel, claim{ticket: ticket})
 }
 
 // Subscribed notes that the hub listens on the channel. It is called for every
@@ -105,7 +111,7 @@ func (h *Handover) Begin(channel string, ticket uint64) {
 // channel changes nothing, nor does one after a loss for a settled channel.
 func (h *Handover) Subscribed(channel string, ticket uint64) {
 	if c, ok := h.claims[channel]; ok && c.ticket == ticket && c.stage == waiting {
-		h.claims[channel] = claim{ticket, ready}
+		h.put(channel, claim{ticket, ready})
 	}
 }
 
@@ -124,15 +130,7 @@ func (h *Handover) Refused(channel string, ticket uint64) (deaf bool, released [
 // Due reports whether it is time for Mark: the hub listens on channels that no
 // token divides yet, and none is under way.
 func (h *Handover) Due() bool {
-	if h.token != "" {
-		return false
-	}
-	for _, c := range h.claims {
-		if c.stage == ready {
-			return true
-		}
-	}
-	return false
+	return h.token == "" && h.ready > 0
 }
 
 // Mark notes that the token, from Hub.Token, is about to be sent on the
@@ -157,14 +155,7 @@ func (h *Handover) Unmark() {
 
 // Done reports whether the hub alone brings the notifications of all channels,
 // so that the client's server may stop listening.
-func (h *Handover) Done() bool {
-	for _, c := range h.claims {
-		if c.stage != settled {
-			return false
-		}
-	}
-	return true
-}
+func (h *Handover) Done() bool { return len(h.underWay) == 0 }
 
 // KeptBytes is the size of the messages that are kept. Who bounds a client's
 // queue counts them in.
@@ -222,12 +213,17 @@ func (h *Handover) divide() (released []Note) {
 
 // Forget notes that the client stopped listening on the channel.
 func (h *Handover) Forget(channel string) (released []Note) {
-	delete(h.claims, channel)
-	h.sift(channel)
-	for _, c := range h.claims {
-		if c.stage == crossing {
-			return nil
-		}
+	return h.ForgetThese(map[string]struct{}{channel: {}})
+}
+
+// ForgetThese is Forget for several channels.
+func (h *Handover) ForgetThese(channels map[string]struct{}) (released []Note) {
+	for name := range channels {
+		h.remove(name)
+	}
+	h.sift(channels)
+	if h.crossings > 0 {
+		return nil
 	}
 	// Nothing waits for the token any more, and perhaps it never comes.
 	return h.release()
@@ -236,6 +232,8 @@ func (h *Handover) Forget(channel string) (released []Note) {
 // ForgetAll notes that the client stopped listening, or leaves.
 func (h *Handover) ForgetAll() {
 	clear(h.claims)
+	h.underWay = nil
+	h.ready, h.crossings = 0, 0
 	h.kept = nil
 	h.release()
 }
@@ -246,10 +244,8 @@ func (h *Handover) ForgetAll() {
 // the hub may have another connection already, and the token may be behind
 // where that one begins, or never come on it: so it divides nothing any more.
 func (h *Handover) Lost() (released []Note) {
-	for name, c := range h.claims {
-		if c.stage == crossing {
-			h.sift(name) // the server brings them
-		}
+	if h.crossings > 0 {
+		h.sift(h.underWay) // the server brings them
 	}
 	h.move(crossing, waiting)
 	h.move(ready, waiting)
@@ -263,24 +259,58 @@ func (h *Handover) Rehome(marker string, listen func(channel string) uint64) {
 	h.marker = marker
 	h.release()
 	for name := range h.claims {
-		h.claims[name] = claim{listen(name), settled}
+		h.put(name, claim{listen(name), settled})
 	}
 }
 
-// move brings all channels of one stage to another.
+// put makes a claim, or changes it.
+func (h *Handover) put(channel string, c claim) {
+	h.remove(channel)
+	h.claims[channel] = c
+	switch c.stage {
+	case settled:
+		return
+	case ready:
+		h.ready++
+	case crossing:
+		h.crossings++
+	}
+	if h.underWay == nil {
+		h.underWay = make(map[string]struct{})
+	}
+	h.underWay[channel] = struct{}{}
+}
+
+// remove takes a claim away, if there is one.
+func (h *Handover) remove(channel string) {
+	switch c, ok := h.claims[channel]; {
+	case !ok:
+		return
+	case c.stage == ready:
+		h.ready--
+	case c.stage == crossing:
+		h.crossings--
+	}
+	delete(h.claims, channel)
+	if delete(h.underWay, channel); len(h.underWay) == 0 {
+		h.underWay = nil
+	}
+}
+
+// move brings all channels of one stage, which isn't settled, to another.
 func (h *Handover) move(from, to stage) {
-	for name, c := range h.claims {
-		if c.stage == from {
-			h.claims[name] = claim{c.ticket, to}
+	for name := range h.underWay {
+		if c := h.claims[name]; c.stage == from {
+			h.put(name, claim{c.ticket, to})
 		}
 	}
 }
 
-// sift drops a channel's notes from those that are kept.
-func (h *Handover) sift(channel string) {
+// sift drops channels' notes from those that are kept.
+func (h *Handover) sift(channels map[string]struct{}) {
 	var rest []Note
 	for _, n := range h.kept {
-		if n.Channel != channel {
+		if _, drop := channels[n.Channel]; !drop {
 			rest = append(rest, n)
 		} else {
 			h.keptBytes -= len(n.Message)

@@ -325,6 +325,21 @@ func number(payload string) int {
 	return n
 }
 
+// verify compares what is counted with what is there.
+func (h *Handover) verify() error {
+	var stages [settled + 1]int
+	for c, claim := range h.claims {
+		stages[claim.stage]++
+		if _, underWay := h.underWay[c]; underWay != (claim.stage != settled) {
+			return fmt.Errorf("%s is in stage %d, under way: %t", c, claim.stage, underWay)
+		}
+	}
+	if stages[ready] != h.ready || stages[crossing] != h.crossings || len(h.claims)-stages[settled] != len(h.underWay) || stages[crossing] > 0 && h.token == "" {
+		return fmt.Errorf("stages %v of %d channels: %+v", stages, len(h.claims), h)
+	}
+	return nil
+}
+
 func TestHandoverSimulation(t *testing.T) {
 	seed := rand.Uint64()
 	if text := os.Getenv("CARPOOL_SEED"); text != "" {
@@ -341,6 +356,9 @@ func TestHandoverSimulation(t *testing.T) {
 		losses, unlistens := i%2 == 1, i%3 == 1
 		for range s.r.IntN(steps) {
 			s.step(losses, unlistens)
+			if err := s.handover.verify(); err != nil {
+				t.Fatalf("run %d (losses %v, unlistens %v): %v", i, losses, unlistens, err)
+			}
 		}
 		s.settle()
 		if err := s.check(); err != nil {

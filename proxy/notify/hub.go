@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,7 +56,7 @@ type Hub struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	commands []command
-	last     uint64 // ticket or token
+	last     uint64 // ticket
 	closed   bool
 
 	// Owned by run.
@@ -155,11 +154,10 @@ func (h *Hub) UnlistenAll(l Listener) {
 // Listener when it comes on the marker channel. The Listener's previous token
 // comes no more.
 func (h *Hub) Token(l Listener) string {
-	return h.token(h.post(command{do: doExpect, listener: l}))
+	token := h.marker + "." + random() // which nobody can bring before it is due
+	h.post(command{do: doExpect, listener: l, token: token})
+	return token
 }
-
-// token is the payload of the n-th command.
-func (h *Hub) token(n uint64) string { return h.marker + "." + strconv.FormatUint(n, 10) }
 
 // Reopen closes the connection, if there is one, and opens another: for when the
 // Dialer leads elsewhere than before. To those who listen it is a loss.

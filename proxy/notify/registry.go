@@ -22,6 +22,7 @@ type command struct {
 	do       verb
 	listener Listener
 	channel  string
+	token    string
 	number   uint64
 }
 
@@ -118,7 +119,7 @@ func (h *Hub) carryOut(c *command) {
 		h.link.stale = true // see attend
 	case doExpect:
 		if sub := r.subscribers[c.listener]; sub != nil {
-			r.expect(sub, h.token(c.number))
+			r.expect(sub, c.token)
 		}
 	}
 }

@@ -37,17 +37,20 @@ func SensitivityOf(text []byte) Sensitivity {
 }
 
 // decisive are the parameters that decide on the meaning of a text, and the
-// sensitivity from which on they do. The search_path is first.
+// sensitivity from which on they do. The search_path is first. Some decide on what
+// a server computes when it plans a statement, and keeps: a number as text.
 var decisive = [...]struct {
 	name string
 	from Sensitivity
 }{
 	{"search_path", SensitiveToPath},
+	{"IntervalStyle", SensitiveToPath},
+	{"extra_float_digits", SensitiveToPath},
 	{"transform_null_equals", SensitiveToPath},
 	{"DateStyle", SensitiveToConstants},
-	{"IntervalStyle", SensitiveToConstants},
 	{"TimeZone", SensitiveToConstants},
 	{"array_nulls", SensitiveToConstants},
+	{"bytea_output", SensitiveToConstants},
 	{"lc_monetary", SensitiveToConstants},
 	{"timezone_abbreviations", SensitiveToConstants},
 	{"xmloption", SensitiveToConstants},
@@ -70,16 +73,24 @@ func Decides(name string) (path, decides bool) {
 // Meaning is the values of the parameters that decide on what texts mean, as a
 // client has them at some time. It is immutable.
 type Meaning struct {
-	// text is the values, each with a sign before it if it is known and a zero
-	// behind it.
-	text string
-	ends [len(decisive)]int32
+	// text is who the client is, if it may matter, and then the values, each with a
+	// sign before it if it is known. All have a zero behind them.
+	text  string
+	start int32 // of the values
+	ends  [len(decisive)]int32
 }
 
 // NewMeaning makes one of what value says of a parameter; false is not known.
 func NewMeaning(value func(name string) (string, bool)) *Meaning {
 	m := &Meaning{}
 	text := make([]byte, 0, 128)
+	if path, known := value(decisive[0].name); !known || strings.Contains(path, "$user") {
+		user, _ := value("session_authorization")
+		role, _ := value("role")
+		text = append(append(append(text, user...), ' '), role...)
+	}
+	text = append(text, 0)
+	m.start = int32(len(text))
 	for i := range decisive {
 		if v, known := value(decisive[i].name); known {
 			text = append(append(text, '='), v...)
@@ -95,7 +106,12 @@ func NewMeaning(value func(name string) (string, bool)) *Meaning {
 func (m *Meaning) Equal(other *Meaning) bool { return m.text == other.text }
 
 // Key tells texts of a sensitivity apart that are equal and mean something else.
+// It is another one for each user where the search_path leads to a schema of its
+// own.
 func (m *Meaning) Key(s Sensitivity) string { return m.text[:m.end(s)] }
+
+// Values is Key without the user.
+func (m *Meaning) Values(s Sensitivity) string { return m.text[m.start:m.end(s)] }
 
 // BesidesPath is Key without the search_path.
 func (m *Meaning) BesidesPath(s Sensitivity) string { return m.text[m.ends[0]:m.end(s)] }
@@ -134,7 +150,7 @@ func (m *Meaning) Differences(other *Meaning, s Sensitivity) iter.Seq[Setting] {
 
 // value is that of a parameter, with its sign.
 func (m *Meaning) value(i int) string {
-	start := int32(0)
+	start := m.start
 	if i > 0 {
 		start = m.ends[i-1]
 	}

@@ -39,7 +39,7 @@ func Askable() Holdings {
 
 // MaxFound is the largest number of channels, and of statements, that an answer
 // has; if there are more, Findings.Row refuses the answer.
-const MaxFound = 4096
+const MaxFound = 12_000
 
 // AppendAudit appends one Query message that asks what q says, to be sent when
 // no transaction is open: what one holds would be found too. It appends nothing
@@ -128,7 +128,7 @@ var audits = [...]struct {
 
 // One more than there may be is asked for, so that it shows.
 const (
-	askedFound    = "4097"
+	askedFound    = "12001"
 	askedValueLen = "16385" // in characters
 )
 

@@ -200,8 +200,11 @@ func (c *Classifier) setConfig() Effect {
 	name := c.argument(depth)
 	c.acceptSelf(',')
 	value := c.argument(depth)
-	c.acceptSelf(',')
-	local := c.argument(depth)
+	var local argument
+	if !name.cut && !value.cut { // or else what comes next is no argument of this call
+		c.acceptSelf(',')
+		local = c.argument(depth)
+	}
 	e.Exact = c.acceptSelf(')') && name.known && value.known && local.known && !name.null
 	e.Name, e.Value = name.text, value.text
 	e.Bound = [3]uint16{name.bound, value.bound, local.bound}
@@ -222,6 +225,7 @@ func (c *Classifier) setConfig() Effect {
 type argument struct {
 	known bool
 	null  bool
+	cut   bool   // it goes on
 	bound uint16 // number of the parameter it is, or none
 	text  []byte
 }
@@ -247,14 +251,19 @@ func (c *Classifier) argument(depth int) (a argument) {
 	if a.known && (c.self(',') || c.self(')')) {
 		return a
 	}
-	for c.tok.Kind != TokenEnd && c.trouble == ReasonNone && c.depth > depth {
-		if c.depth == depth+1 && (c.self(',') || c.self(')')) {
-			break
+	for range maxArgument {
+		if c.tok.Kind == TokenEnd || c.trouble != ReasonNone || c.depth <= depth ||
+			c.depth == depth+1 && (c.self(',') || c.self(')')) {
+			return argument{}
 		}
 		c.next()
 	}
-	return argument{}
+	return argument{cut: true}
 }
+
+// maxArgument is how many tokens of an argument are gone over to find the next
+// one. There may be calls in it, of which each is looked at in its turn.
+const maxArgument = 100
 
 // parameter goes over a parameter and returns its number, zero if there can be
 // none of that number.

@@ -207,6 +207,10 @@ func (c *Classifier) explain() {
 		c.skipStatement()
 		return
 	}
+	if c.is("explain") {
+		c.syntax() // nothing but a query can be explained
+		return
+	}
 	c.verb()
 	c.scan()
 	if !executed {

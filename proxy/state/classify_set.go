@@ -175,6 +175,11 @@ func (c *Classifier) values(e Effect) {
 			return
 		}
 		e.Exact = e.Exact && exact
+		if len(c.scratch)-start > 2*MaxValueLen { // more than is remembered of any parameter
+			c.scratch, e.Exact = c.scratch[:start], false
+			c.skipStatement()
+			break
+		}
 		if quotes {
 			room = append(room[:0], c.scratch[begin:]...)
 			c.scratch = appendIdentifier(c.scratch[:begin], room)

@@ -68,6 +68,8 @@ type Lexer struct {
 	text    []byte
 	pos     int
 	dialect Dialect
+	// signs is up to where every sign is a token of its own, see operator.
+	signs int
 }
 
 // NewLexer returns a Lexer for text, which isn't changed.
@@ -273,8 +275,12 @@ func (l *Lexer) self(start int) Token {
 
 // operator reads an operator. It ends where a comment begins, and doesn't end in
 // a sign unless it has a character in it that no operator of the SQL standard
-// has, so that a=-1 is what it seems to be.
+// has, so that a=-1 is what it seems to be. The signs that this leaves, of which
+// there may be many, are told apart at once.
 func (l *Lexer) operator(start int) Token {
+	if start < l.signs {
+		return l.token(TokenOperator, start+1)
+	}
 	p, special := start, false
 	for ; p < len(l.text) && classes[l.text[p]] == operator; p++ {
 		c := l.text[p]
@@ -285,8 +291,12 @@ func (l *Lexer) operator(start int) Token {
 	for _, c := range l.text[start : p-1] {
 		special = special || bytes.IndexByte([]byte("~!@#^&|`?%"), c) >= 0
 	}
+	end := p
 	for !special && p > start+1 && (l.text[p-1] == '+' || l.text[p-1] == '-') {
 		p--
+	}
+	if p < end {
+		l.signs = end
 	}
 	return l.token(TokenOperator, p)
 }

@@ -112,8 +112,14 @@ func (l *Lexer) withEscape(t Token) Token {
 	if t.Kind == TokenIncomplete || t.Kind == TokenAmbiguous {
 		return t
 	}
+	// Only what can be an escape is read: it could be another string with an
+	// escape of its own, and so on.
+	const word = "uescape"
 	ahead := *l
-	if w := ahead.Next(); w.Kind != TokenWord || !equalFold("uescape", l.text[w.Start:w.End]) {
+	if !ahead.skip() || !equalFold(word, ahead.text[ahead.pos:min(ahead.pos+len(word), len(ahead.text))]) {
+		return t
+	}
+	if w := ahead.word(ahead.pos); w.End-w.Start != len(word) || !ahead.skip() || lower(ahead.at(ahead.pos)) == 'u' {
 		return t
 	}
 	switch s := ahead.Next(); s.Kind {

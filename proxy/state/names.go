@@ -126,28 +126,27 @@ func custom(name string) bool { return strings.IndexByte(name, '.') >= 0 }
 const maxNameLen = 128
 
 // validName reports whether name can be the name of a parameter: ASCII
-// identifiers separated by dots.
+// identifiers separated by dots. Longer ones than Postgres takes for identifiers
+// can only be set by set_config, and never be named in a RESET.
 func validName(name string) bool {
 	if name == "" || len(name) > maxNameLen {
 		return false
 	}
-	start := true
+	length := 0
 	for i := range len(name) {
 		switch c := lower(name[i]); {
 		case c >= 'a' && c <= 'z', c == '_':
-			start = false
-		case c >= '0' && c <= '9', c == '$':
-			if start {
-				return false
-			}
-		case c == '.':
-			if start {
-				return false
-			}
-			start = true
+			length++
+		case (c >= '0' && c <= '9' || c == '$') && length > 0:
+			length++
+		case c == '.' && length > 0:
+			length = 0
 		default:
 			return false
 		}
+		if length > maxIdentifier {
+			return false
+		}
 	}
-	return !start
+	return length > 0
 }

@@ -65,6 +65,7 @@ func appendReplay(dst []byte, server, client *Params, begin, end string) []byte 
 	start := len(dst)
 	dst, mark := wire.Begin(dst, wire.Query)
 	dst = append(dst, begin...)
+	dst = appendUnhindered(dst, server)
 	changes := !sameIdentity(server, client)
 	dst = appendIdentity(dst, server, true)
 	empty := len(dst)
@@ -75,6 +76,18 @@ func appendReplay(dst []byte, server, client *Params, begin, end string) []byte 
 	}
 	dst = appendIdentity(dst, client, false)
 	return wire.Finish(append(append(dst, end...), 0), mark)
+}
+
+// appendUnhindered lifts what server has that might make the query wait or fail:
+// it is of the client before.
+func appendUnhindered(dst []byte, server *Params) []byte {
+	if _, set := server.find("default_transaction_isolation"); set {
+		dst = append(dst, auditTransaction...)
+	}
+	if _, set := server.find("statement_timeout"); set {
+		dst = append(dst, untimed...)
+	}
+	return dst
 }
 
 // AppendRestore appends one Query message that sets the parameters of wanted

@@ -48,7 +48,13 @@ func TestAppendReplay(t *testing.T) {
 			"resets, then client_encoding, then the rest",
 			[]string{"statement_timeout", "1"},
 			[]string{"DateStyle", "ISO, MDY", "client_encoding", "SJIS", "application_name", ""},
-			`RESET "statement_timeout";SET "client_encoding" TO 'SJIS';SET "application_name" TO '';SET "DateStyle" TO 'ISO, MDY';`,
+			`SET LOCAL statement_timeout TO 0;RESET "statement_timeout";SET "client_encoding" TO 'SJIS';SET "application_name" TO '';SET "DateStyle" TO 'ISO, MDY';`,
+		},
+		{
+			"what would make it wait",
+			[]string{"default_transaction_isolation", "serializable"},
+			[]string{"a.b", "1"},
+			`SET TRANSACTION ISOLATION LEVEL READ COMMITTED;RESET "default_transaction_isolation";SET "a"."b" TO '1';`,
 		},
 		{"quotes and backslashes", nil, []string{"a", `it's`, "b", `\`, "c", `\';--`}, `SET "a" TO 'it''s';SET "b" TO E'\\';SET "c" TO E'\\'';--';`},
 		{
