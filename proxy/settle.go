@@ -39,6 +39,7 @@ func (s *session) settle() {
 // conclude gives the server back, unless there is still something on it for
 // which the client keeps it.
 func (s *session) conclude() {
+	s.reading.shifting = 0 // the server has told all there is to know
 	s.sweepNamed()
 	if s.listening != nil && !s.settleListening() {
 		return
