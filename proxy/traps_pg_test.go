@@ -148,21 +148,25 @@ func TestADeferredTransactionCanFail(t *testing.T) {
 	busy := talk(t, p.address())
 	busy.run("drop table if exists cancelled", "create table cancelled (a int)", "begin", "select 1")
 	k := p.connect("postgres", "app")
-	if _, err := k.Exec(t.Context(), "begin").ReadAll(); err != nil {
-		t.Fatal(err)
+	fail := func() {
+		t.Helper()
+		if _, err := k.Exec(t.Context(), "begin").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := k.Exec(t.Context(), "insert into cancelled values (1)").ReadAll()
+			done <- err
+		}()
+		eventually(t, "the client to wait", func() bool { return p.Pools()[0].Pool.Waiting == 1 })
+		if err := k.CancelRequest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "57014") || k.TxStatus() != 'E' {
+			t.Errorf("%v, status %c", err, k.TxStatus())
+		}
 	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := k.Exec(t.Context(), "insert into cancelled values (1)").ReadAll()
-		done <- err
-	}()
-	eventually(t, "the client to wait", func() bool { return p.Pools()[0].Pool.Waiting == 1 })
-	if err := k.CancelRequest(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "57014") || k.TxStatus() != 'E' {
-		t.Errorf("%v, status %c", err, k.TxStatus())
-	}
+	fail()
 	if _, err := k.Exec(t.Context(), "insert into cancelled values (2)").ReadAll(); err == nil || !strings.Contains(err.Error(), "25P02") {
 		t.Errorf("in the failed transaction: %v", err)
 	}
@@ -173,7 +177,20 @@ func TestADeferredTransactionCanFail(t *testing.T) {
 	if err != nil || r[0].CommandTag.String() != "ROLLBACK" || k.TxStatus() != 'I' {
 		t.Errorf("COMMIT: %v, status %c", err, k.TxStatus())
 	}
+	fail()
 	busy.run("commit")
+	if r := k.ExecParams(t.Context(), "rollback", nil, nil, nil, nil).Read(); r.Err != nil || r.CommandTag.String() != "ROLLBACK" || k.TxStatus() != 'I' {
+		t.Errorf("ROLLBACK, extended: %v, status %c", r.Err, k.TxStatus())
+	}
+	if _, err := k.Prepare(t.Context(), "undo", "abort", nil); err != nil {
+		t.Error(err)
+	}
+	busy.run("begin", "select 1")
+	fail()
+	busy.run("commit")
+	if r := k.ExecPrepared(t.Context(), "undo", nil, nil, nil).Read(); r.Err != nil || r.CommandTag.String() != "ROLLBACK" || k.TxStatus() != 'I' {
+		t.Errorf("ABORT, prepared: %v, status %c", r.Err, k.TxStatus())
+	}
 	if got := busy.query("select count(*) from cancelled"); got != "0" {
 		t.Errorf("%s rows", got)
 	}
