@@ -35,6 +35,7 @@ type sqlOwner struct{ _ byte }
 type sqlStatement struct {
 	text   string            // of the PREPARE
 	makes  state.Holdings    // by what it does when it is executed
+	custom bool              // it may set parameters that servers don't list
 	shifts shift             // likewise
 	home   *prepared.Meaning // under what it was prepared; nil if it isn't known or doesn't matter
 }
@@ -128,7 +129,7 @@ func (s *session) prepared(e *state.Effect, d *deeds) {
 	text := string(appendPrepare(nil, e.Name, e.Types, e.Value))
 	l := s.ownSQL()
 	l.size += len(text) - len(l.texts[name].text)
-	l.texts[name] = sqlStatement{text: text, makes: d.potential, shifts: d.potentialShifts, home: d.home}
+	l.texts[name] = sqlStatement{text: text, makes: d.potential, custom: d.potentiallyUnlisted, shifts: d.potentialShifts, home: d.home}
 	s.server.hasSQL(l.owner, name)
 }
 
