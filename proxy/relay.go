@@ -180,7 +180,8 @@ func (s *session) beginWork() {
 	if s.server == nil || !s.exchange.settled() {
 		return
 	}
-	s.queryStart, s.recovering = s.w.Now(), false
+	s.queryStart = s.w.Now()
+	s.recovering = s.recovering && s.exchange.status == wire.TxFailed // in which nothing can be given back
 	switch s.exchange.status {
 	case wire.TxIdle:
 		s.xactStart = s.queryStart
