@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"carpool/proxy/wire"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // Ways in which state once got lost, or got to another client.
@@ -74,6 +76,24 @@ func TestTrapsThatWouldLeak(t *testing.T) {
 			k.ask(parse("lck", "select pg_advisory_lock(79), 1/(2-g) from generate_series(1, 2) g"), syncNow)
 			k.run("execute lck")
 		}, locks, "0"},
+		{"a lock by the notation of a field", func(k *talker) { k.run("select (81).pg_advisory_lock") }, locks, "0"},
+		{"a lock by the notation of a field, in quotes", func(k *talker) { k.run(`select (82) . /**/ "pg_advisory_lock"`) }, locks, "0"},
+		{"a lock by the notation of a field of a field", func(k *talker) { k.run("select (83).abs.pg_advisory_lock") }, locks, "0"},
+		{"a lock by the notation of a field of an element", func(k *talker) { k.run("select (array[84])[1].pg_advisory_lock") }, locks, "0"},
+		{"a lock by the notation of a field of a parameter", func(k *talker) {
+			k.ask(&pgproto3.Parse{Query: "select $1.pg_advisory_lock", ParameterOIDs: []uint32{20}}, bind("", "", "85"), execute("", 0), syncNow)
+		}, locks, "0"},
+		{"custom parameter by EXECUTE", func(k *talker) {
+			k.run("prepare s as select set_config('app.trap', 'x', false)", "execute s")
+		}, custom, "none"},
+		{"custom parameter by EXECUTE of a statement of the protocol", func(k *talker) {
+			k.ask(parse("s", "select set_config('app.trap', 'x', false)"), syncNow)
+			k.run("execute s")
+		}, custom, "none"},
+		{"custom parameter by a bound SQL statement", func(k *talker) {
+			k.run("prepare s (text) as select set_config($1, 'x', false)")
+			k.ask(bind("", "s", "app.trap"), execute("", 0), syncNow)
+		}, custom, "none"},
 		{"Close and Parse that are skipped", func(k *talker) {
 			k.ask(parse("lck", "select pg_advisory_lock(80)"), syncNow)
 			k.ask(parse("", "selec"), closeOf('S', "lck"), parse("lck", "select 1"), syncNow)
