@@ -28,6 +28,8 @@ type deeds struct {
 	// potential is what a statement will leave behind that an SQL PREPARE among
 	// the effects prepares, when it is executed.
 	potential state.Holdings
+	// potentiallyUnlisted: there may be parameters among that which no server lists.
+	potentiallyUnlisted bool
 	// potentialShifts is what it may change of how later texts are read.
 	potentialShifts shift
 	// home is under what a PREPARE among them is executed; nil if it isn't known.
@@ -134,6 +136,7 @@ func (s *session) read(text []byte, prepared bool) (d *deeds, denied denial) {
 					return nil, denied
 				}
 				d.potential |= made(&inner)
+				d.potentiallyUnlisted = d.potentiallyUnlisted || unlisted(&inner)
 				d.potentialShifts |= shiftOf(&inner)
 				d.numbers = d.numbers || inner.Kind == state.KindSequenceRead && s.matters(&inner)
 			}
@@ -152,14 +155,19 @@ func (s *session) tooMany(effects []state.Effect) *deeds {
 	d := tooLarge()
 	for i := range effects {
 		e := &effects[i]
-		m := made(e)
-		d.blind |= m &^ state.Askable()
-		if m&state.HoldsParameters != 0 && (e.Bound[0] != 0 || !state.Nameable(string(e.Name)) || bytes.IndexByte(e.Name, '.') >= 0) &&
-			(e.Kind == state.KindSet || e.Kind == state.KindReset) {
-			d.blind |= state.HoldsParameters // servers don't list custom ones
+		d.blind |= made(e) &^ state.Askable()
+		if unlisted(e) {
+			d.blind |= state.HoldsParameters
 		}
 	}
 	return d
+}
+
+// unlisted reports whether an effect may set a parameter that no server lists: a
+// custom one.
+func unlisted(e *state.Effect) bool {
+	return (e.Kind == state.KindSet || e.Kind == state.KindReset) && made(e)&state.HoldsParameters != 0 &&
+		(e.Bound[0] != 0 || !state.Nameable(string(e.Name)) || bytes.IndexByte(e.Name, '.') >= 0)
 }
 
 // denies says why a text with an effect isn't passed on. The statements that

@@ -122,24 +122,28 @@ func (s *session) status() byte {
 }
 
 // whileAborted answers a client whose transaction has failed before a server
-// has seen anything of it: nothing is done until it ends.
+// has seen anything of it: nothing is done until it ends. What may end it in the
+// extended protocol is left to a server, on which it is made to fail likewise.
 func (s *session) whileAborted(p *splice, h wire.Header) (done, more bool) {
 	rest := p.rest()
 	out := s.w.toClient[:0]
+	short := h.Body > 0 && h.Body <= maxDeferred
 	switch {
-	case h.Type == wire.Query && h.Body > 0 && h.Body <= maxDeferred && len(rest) < h.Size():
+	case h.Type != wire.FunctionCall && short && len(rest) < h.Size():
 		return true, false
-	case h.Type == wire.Query && h.Body > 0 && h.Body <= maxDeferred && s.ends(rest[wire.HeaderLen:h.Size()-1]):
+	case h.Type == wire.Parse && short && s.parsesEnd(rest[wire.HeaderLen:h.Size()]):
+		return false, false
+	case h.Type == wire.Query && short && s.ends(rest[wire.HeaderLen:h.Size()-1]):
 		const tag = "ROLLBACK"
 		s.deferred, s.aborted = nil, false
 		out = wire.AppendString(wire.AppendHeader(out, wire.CommandComplete, len(tag)+1), tag)
 		out = wire.AppendReadyForQuery(out, wire.TxIdle)
 	default:
 		out = wire.AppendError(out, transactionAborted())
-		if h.Type == wire.Query || h.Type == wire.FunctionCall {
-			out = wire.AppendReadyForQuery(out, wire.TxFailed)
-		} else {
+		if h.Type == wire.Parse {
 			s.skipping = true
+		} else {
+			out = wire.AppendReadyForQuery(out, wire.TxFailed)
 		}
 	}
 	s.client.Send(out)
@@ -151,6 +155,17 @@ func (s *session) whileAborted(p *splice, h wire.Header) (done, more bool) {
 	return true, true
 }
 
+// parsesEnd reports whether a Parse is of a text that ends the transaction.
+func (s *session) parsesEnd(body []byte) bool {
+	_, rest, ok := wire.ParseStatement(body)
+	if !ok {
+		return false
+	}
+	text := wire.Cursor{Rest: rest}
+	sql, ok := text.String()
+	return ok && s.ends(sql)
+}
+
 // ends reports whether a text ends the transaction, and does nothing else.
 func (s *session) ends(text []byte) bool {
 	effects := s.w.classifier.Classify(text, s.dialect())
@@ -160,12 +175,20 @@ func (s *session) ends(text []byte) bool {
 	return effects[0].Kind == state.KindCommit || effects[0].Kind == state.KindRollback
 }
 
+// failBegun makes a transaction fail that has failed for the client already.
+// Servers log it.
+const failBegun = `ROLLBACK TO SAVEPOINT "a statement was canceled while it waited for a server connection"`
+
 // beginDeferred sends the BEGIN that was put off, ahead of what the client has
 // sent now.
 func (s *session) beginDeferred() {
 	out := wire.AppendQuery(s.w.toServer[:0], string(s.deferred))
-	s.deferred, s.begun = nil, true
 	s.exchange.ask(errandBegin)
+	if s.aborted {
+		out = wire.AppendQuery(out, failBegun)
+		s.exchange.ask(errandFail)
+	}
+	s.deferred, s.begun, s.aborted = nil, true, false
 	s.server.conn.Send(out)
 	s.w.toServer = reuse(out)
 }

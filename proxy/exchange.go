@@ -58,6 +58,8 @@ type exchange struct {
 	portal boundPortal
 	// probing is what the client's next message waits for the shape of.
 	probing *prepared.Name
+	// probed is the statement that stood for it then. It is only compared.
+	probed *prepared.Statement
 	// withheld is the beginning of an answer that may have to be taken back.
 	withheld []byte
 	// lapsed are commands of ours that the server has skipped.

@@ -79,7 +79,7 @@ func FuzzExchange(f *testing.F) {
 }
 
 // fuzzErrand has something of ours be sent about statements prepared by SQL, as
-// sqlprepare.go does it.
+// provide.go does it.
 func fuzzErrand(t *testing.T, r *rig, op, arg int) {
 	x := &r.exchange
 	name := fuzzNames[arg%len(fuzzNames)]
@@ -91,6 +91,10 @@ func fuzzErrand(t *testing.T, r *rig, op, arg int) {
 		split(t, x.command(nil, "cp", "PREPARE", errandPrepare, name))
 	case op == 0xfc:
 		split(t, x.dropSQL(nil, name))
+	case !x.batch && arg%3 == 0:
+		split(t, x.provision(nil, "SAVEPOINT", ""))
+		split(t, x.provision(nil, "PREPARE", name))
+		split(t, x.provision(nil, "ROLLBACK TO", ""))
 	case !x.batch:
 		split(t, x.endErrand(x.dropSQL(nil, name), errandStrangers))
 	}

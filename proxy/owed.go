@@ -60,6 +60,7 @@ const (
 	errandStrangers        // takes away what another client has left, or what stood in for something
 	errandMeaning          // has a statement be prepared under the parameters it was prepared under first
 	errandBegin            // begins the transaction of a client that was told it had begun
+	errandFail             // has it fail, as the client was told it had
 	errandAudit            // asks what the client has left behind
 	errandMark             // divides notifications between the server and the hub
 	errandUnlisten         // ends the server's listening, which the hub does now

@@ -83,3 +83,27 @@ func TestTextsBehindAChangeOfTheirReading(t *testing.T) {
 		})
 	}
 }
+
+// What is set to what it is, or from one encoding to another in which ASCII bytes
+// are ASCII characters, leaves nothing uncertain, and nobody keeps a server for it.
+func TestTextsBehindNoChangeOfTheirReading(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	extended := func(text string) []pgproto3.FrontendMessage {
+		return []pgproto3.FrontendMessage{parse("", text), bind("", ""), execute("", 0)}
+	}
+	for _, before := range []string{
+		"reset all", "set names 'LATIN1'", "reset client_encoding", "set standard_conforming_strings = on",
+		"select set_config('client_encoding', 'UTF8', false)", "set standard_conforming_strings to default",
+	} {
+		a := talk(t, p.address())
+		got := types(a.ask(append(append(extended(before), extended(`set app.path = 'C:\temp'`)...), syncNow)...))
+		if a.query("show app.path") != `C:\temp` {
+			t.Errorf("%s: %s", before, got)
+		}
+		a.query("select 1")
+		if pins := p.Pins(); len(pins) != 0 {
+			t.Errorf("%s: %+v", before, pins[0])
+		}
+		_ = a.conn.Close()
+	}
+}

@@ -432,7 +432,7 @@ func (s *session) withoutServer(p *splice, h wire.Header) (done, more bool) {
 	case s.skipping:
 	case h.Type == wire.Flush, h.Type == wire.CopyData, h.Type == wire.CopyDone, h.Type == wire.CopyFail:
 		// Outside COPY a server ignores these, too.
-	case s.aborted:
+	case s.aborted && (h.Type == wire.Query || h.Type == wire.FunctionCall || h.Type == wire.Parse):
 		return s.whileAborted(p, h)
 	case h.Type == wire.Close && s.purpose == purposeTranslating:
 		return s.forgetStatement(p, h)

@@ -68,7 +68,7 @@ func (x *exchange) fresh(c *prepared.Copy) bool { return c.At != 0 && c.Epoch ==
 func (x *exchange) ready(dst []byte, n *prepared.Name, relying bool) (out []byte, v verdict, direct bool) {
 	x.statements.choose(n)
 	cache := x.statements.cache
-	probed := x.probing == n
+	probed := x.probing == n && x.probed == n.Statement // or else it means something else by now
 	x.probing = nil
 	has := cache.Has(n.Statement)
 	c := cache.Copy(n.Statement)
@@ -101,7 +101,7 @@ func (x *exchange) probe(dst []byte, n *prepared.Name) []byte {
 	n.Statement.Retain()
 	dst = x.prepare(dst, n.Statement, swallow, nil, "")
 	at := x.statements.cache.Copy(n.Statement).At
-	x.batch, x.probing = true, n
+	x.batch, x.probing, x.probed = true, n, n.Statement
 	x.push(pending{kind: kindDescribe, treatment: swallow, renamed: true, uses: n.Statement, learns: true, whole: true, probe: true, at: at})
 	return appendDescribe(dst, n.Statement.Name())
 }

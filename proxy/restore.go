@@ -52,19 +52,27 @@ func (s *session) recovers() bool {
 // restoreLater notes parameters that a RESET took to the server's default, in
 // case the transaction goes on.
 func (s *session) restoreLater(r *residue, e *state.Effect) {
-	before := len(r.restore)
+	taken := false
 	switch e.Kind {
 	case state.KindReset:
-		if _, own := s.startup.Value(string(e.Name)); own {
-			r.restore = append(r.restore, string(e.Name))
-		}
+		_, taken = s.startup.Value(string(e.Name))
+		r.restoreOnce(string(e.Name), taken)
 	case state.KindResetAll:
 		for p := range s.startup.All() {
-			r.restore = append(r.restore, p.Name)
+			taken = true
+			r.restoreOnce(p.Name, true)
 		}
 	}
-	if len(r.restore) > before && e.Scope == state.ScopeSession {
+	if taken && e.Scope == state.ScopeSession {
 		r.lasting = true
+	}
+}
+
+// restoreOnce lists a parameter, once: a client can send any number of RESETs in
+// one transaction without awaiting an answer.
+func (r *residue) restoreOnce(name string, taken bool) {
+	if taken && !slices.Contains(r.restore, name) {
+		r.restore = append(r.restore, name)
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"carpool/proxy/state"
@@ -39,6 +40,7 @@ func (s *session) settle() {
 // conclude gives the server back, unless there is still something on it for
 // which the client keeps it.
 func (s *session) conclude() {
+	s.reading.shifting = 0 // the server has told all there is to know
 	s.sweepNamed()
 	if s.listening != nil && !s.settleListening() {
 		return
@@ -345,7 +347,11 @@ func (s *session) may(d *deeds, e *state.Effect) {
 		m &^= state.Askable()
 	}
 	before := r.pins
-	r.may(e, m&^s.rules.ignored, func() string { return state.Excerpt(d.text, e.Start, e.End, d.dialect) })
+	excerpt := func() string { return state.Excerpt(d.text, e.Start, e.End, d.dialect) }
+	r.may(e, m&^s.rules.ignored, excerpt)
+	if e.Kind == state.KindExecute && s.executesUnlisted(e) {
+		r.pin(state.HoldsParameters&^s.rules.ignored, excerpt)
+	}
 	if new := r.pins &^ before; new != 0 {
 		s.proxy.hazards.found(s, new, r)
 	}
@@ -373,6 +379,16 @@ func (s *session) executes(e *state.Effect) (m state.Holdings, known bool) {
 		m |= state.HoldsUnknown
 	}
 	return m, false
+}
+
+// executesUnlisted reports whether the statement that an EXECUTE executes may set
+// parameters that servers don't list.
+func (s *session) executesUnlisted(e *state.Effect) bool {
+	if one, _ := s.sql.find(e.Name); one.custom {
+		return true
+	}
+	d := s.named.find(e.Name)
+	return d != nil && slices.ContainsFunc(d.effects, func(e state.Effect) bool { return unlisted(&e) })
 }
 
 // applied records an effect on parameters that took place in a transaction of

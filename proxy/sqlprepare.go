@@ -39,6 +39,7 @@ type sqlOwner struct{ _ byte }
 type sqlStatement struct {
 	text   string            // of the PREPARE
 	makes  state.Holdings    // by what it does when it is executed
+	custom bool              // it may set parameters that servers don't list
 	shifts shift             // likewise
 	home   *prepared.Meaning // under what it was prepared; nil if it isn't known or doesn't matter
 	// stuck: it can't be prepared again, so it is only on the server that the
@@ -132,7 +133,7 @@ func (s *session) ownSQL() *sqlStatements {
 // prepared notes that an SQL PREPARE has been executed, and whether what it has
 // prepared can follow the client.
 func (s *session) prepared(e *state.Effect, d *deeds) (follows bool) {
-	one := sqlStatement{makes: d.potential, shifts: d.potentialShifts, home: d.home}
+	one := sqlStatement{makes: d.potential, custom: d.potentiallyUnlisted, shifts: d.potentialShifts, home: d.home}
 	if follows = s.replayable(d, e); follows {
 		one.text = string(appendPrepare(nil, e.Name, e.Types, e.Value))
 		s.has(e.Name, one)
@@ -170,7 +171,7 @@ func (s *session) foundStatements(f *state.Findings) (stuck bool) {
 		there[name] = true
 		one, known := s.sql.find([]byte(name))
 		if _, ours := s.server.sqlNames[name]; !known && !ours {
-			one = sqlStatement{makes: state.Askable() | state.HoldsUnknown, shifts: shiftAll, stuck: true}
+			one = sqlStatement{makes: state.Askable() | state.HoldsUnknown, custom: true, shifts: shiftAll, stuck: true}
 			s.hasStuck([]byte(name), one)
 		}
 		stuck = stuck || one.stuck

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"carpool/proxy/wire"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // Ways in which state once got lost, or got to another client.
@@ -74,6 +76,24 @@ func TestTrapsThatWouldLeak(t *testing.T) {
 			k.ask(parse("lck", "select pg_advisory_lock(79), 1/(2-g) from generate_series(1, 2) g"), syncNow)
 			k.run("execute lck")
 		}, locks, "0"},
+		{"a lock by the notation of a field", func(k *talker) { k.run("select (81).pg_advisory_lock") }, locks, "0"},
+		{"a lock by the notation of a field, in quotes", func(k *talker) { k.run(`select (82) . /**/ "pg_advisory_lock"`) }, locks, "0"},
+		{"a lock by the notation of a field of a field", func(k *talker) { k.run("select (83).abs.pg_advisory_lock") }, locks, "0"},
+		{"a lock by the notation of a field of an element", func(k *talker) { k.run("select (array[84])[1].pg_advisory_lock") }, locks, "0"},
+		{"a lock by the notation of a field of a parameter", func(k *talker) {
+			k.ask(&pgproto3.Parse{Query: "select $1.pg_advisory_lock", ParameterOIDs: []uint32{20}}, bind("", "", "85"), execute("", 0), syncNow)
+		}, locks, "0"},
+		{"custom parameter by EXECUTE", func(k *talker) {
+			k.run("prepare s as select set_config('app.trap', 'x', false)", "execute s")
+		}, custom, "none"},
+		{"custom parameter by EXECUTE of a statement of the protocol", func(k *talker) {
+			k.ask(parse("s", "select set_config('app.trap', 'x', false)"), syncNow)
+			k.run("execute s")
+		}, custom, "none"},
+		{"custom parameter by a bound SQL statement", func(k *talker) {
+			k.run("prepare s (text) as select set_config($1, 'x', false)")
+			k.ask(bind("", "s", "app.trap"), execute("", 0), syncNow)
+		}, custom, "none"},
 		{"Close and Parse that are skipped", func(k *talker) {
 			k.ask(parse("lck", "select pg_advisory_lock(80)"), syncNow)
 			k.ask(parse("", "selec"), closeOf('S', "lck"), parse("lck", "select 1"), syncNow)
@@ -148,21 +168,25 @@ func TestADeferredTransactionCanFail(t *testing.T) {
 	busy := talk(t, p.address())
 	busy.run("drop table if exists cancelled", "create table cancelled (a int)", "begin", "select 1")
 	k := p.connect("postgres", "app")
-	if _, err := k.Exec(t.Context(), "begin").ReadAll(); err != nil {
-		t.Fatal(err)
+	fail := func() {
+		t.Helper()
+		if _, err := k.Exec(t.Context(), "begin").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := k.Exec(t.Context(), "insert into cancelled values (1)").ReadAll()
+			done <- err
+		}()
+		eventually(t, "the client to wait", func() bool { return p.Pools()[0].Pool.Waiting == 1 })
+		if err := k.CancelRequest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "57014") || k.TxStatus() != 'E' {
+			t.Errorf("%v, status %c", err, k.TxStatus())
+		}
 	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := k.Exec(t.Context(), "insert into cancelled values (1)").ReadAll()
-		done <- err
-	}()
-	eventually(t, "the client to wait", func() bool { return p.Pools()[0].Pool.Waiting == 1 })
-	if err := k.CancelRequest(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "57014") || k.TxStatus() != 'E' {
-		t.Errorf("%v, status %c", err, k.TxStatus())
-	}
+	fail()
 	if _, err := k.Exec(t.Context(), "insert into cancelled values (2)").ReadAll(); err == nil || !strings.Contains(err.Error(), "25P02") {
 		t.Errorf("in the failed transaction: %v", err)
 	}
@@ -173,7 +197,20 @@ func TestADeferredTransactionCanFail(t *testing.T) {
 	if err != nil || r[0].CommandTag.String() != "ROLLBACK" || k.TxStatus() != 'I' {
 		t.Errorf("COMMIT: %v, status %c", err, k.TxStatus())
 	}
+	fail()
 	busy.run("commit")
+	if r := k.ExecParams(t.Context(), "rollback", nil, nil, nil, nil).Read(); r.Err != nil || r.CommandTag.String() != "ROLLBACK" || k.TxStatus() != 'I' {
+		t.Errorf("ROLLBACK, extended: %v, status %c", r.Err, k.TxStatus())
+	}
+	if _, err := k.Prepare(t.Context(), "undo", "abort", nil); err != nil {
+		t.Error(err)
+	}
+	busy.run("begin", "select 1")
+	fail()
+	busy.run("commit")
+	if r := k.ExecPrepared(t.Context(), "undo", nil, nil, nil).Read(); r.Err != nil || r.CommandTag.String() != "ROLLBACK" || k.TxStatus() != 'I' {
+		t.Errorf("ABORT, prepared: %v, status %c", r.Err, k.TxStatus())
+	}
 	if got := busy.query("select count(*) from cancelled"); got != "0" {
 		t.Errorf("%s rows", got)
 	}

@@ -41,6 +41,9 @@ type reading struct {
 	before  Token // the one before it in the statement, or none
 	earlier Token // and before that
 	depth   int   // parentheses that are open before tok
+	// field: tok stands behind the dot of a value, as in (1).name; ofField: behind
+	// such a name.
+	field, ofField bool
 }
 
 // Classify returns the effects of a text, in the order in which they take place
@@ -115,6 +118,7 @@ func (c *Classifier) next() {
 	case c.self(')') && c.depth > 0:
 		c.depth--
 	}
+	c.field, c.ofField = c.self('.') && (c.ofField || c.lex.endsValue(c.before)), c.field
 	c.earlier, c.before = c.before, c.tok
 	c.look()
 }

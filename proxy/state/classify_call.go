@@ -80,27 +80,38 @@ func functionOf(name []byte) function {
 	return functionNone
 }
 
+// function returns the function that is called by the token name.
+func (c *Classifier) function(name Token) (f function) {
+	if name.Kind == TokenWord {
+		return functionOf(c.lex.text[name.Start:name.End])
+	}
+	start := len(c.scratch)
+	if folded, _ := c.name(name); !hasUpper(folded) {
+		f = functionOf(folded)
+	}
+	c.scratch = c.scratch[:start]
+	return f
+}
+
 // call notes what the call of a function does, if it does something. The
 // function's name is the token name, and tok the parenthesis behind it.
 func (c *Classifier) call(name Token) {
-	var f function
-	if name.Kind == TokenWord {
-		f = functionOf(c.lex.text[name.Start:name.End])
-	} else {
-		start := len(c.scratch)
-		if folded, _ := c.name(name); !hasUpper(folded) {
-			f = functionOf(folded)
-		}
-		c.scratch = c.scratch[:start]
+	f := c.function(name)
+	if f != functionSetConfig {
+		c.called(f)
+		return
 	}
+	back := c.reading
+	e := c.setConfig()
+	e.Exact = false
+	c.emitParameter(e)
+	c.reading = back
+}
+
+// called notes what the call of a function does whose arguments don't matter.
+func (c *Classifier) called(f function) {
 	switch f {
 	case functionNone:
-	case functionSetConfig:
-		back := c.reading
-		e := c.setConfig()
-		e.Exact = false
-		c.emitParameter(e)
-		c.reading = back
 	case functionSetLimit:
 		c.emit(Effect{Kind: KindSet, Name: c.written("pg_trgm.similarity_threshold")})
 	case functionRunsText:

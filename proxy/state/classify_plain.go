@@ -63,6 +63,8 @@ type plainScan struct {
 	wordStart, wordEnd int
 	opened             bool // the token before that word is an opening parenthesis
 	update             bool // the statement is an UPDATE
+	valued             bool // the last token ends a value of which a field can be taken
+	fields             bool // there was such a field
 }
 
 func (s *plainScan) scan(p int) (int, bool) {
@@ -77,7 +79,8 @@ func (s *plainScan) scan(p int) (int, bool) {
 			start := p
 			for p++; p < len(text) && inWord(text[p]); p++ {
 			}
-			if !s.word(start, p) {
+			s.valued = false
+			if !s.word(start, p) || s.fields && functionOf(text[start:p]) != functionNone {
 				return 0, false
 			}
 			continue
@@ -95,16 +98,22 @@ func (s *plainScan) scan(p int) (int, bool) {
 			}
 			p += next + 2
 		case doubleQuote:
-			if !s.quotedName(p) {
+			if !s.quotedName(p) || s.fields {
 				return 0, false
 			}
 			p = s.wordEnd + 1
+			s.valued = false
 			continue
 		case dollar:
 			if p+1 >= len(text) || classes[text[p+1]] != digit {
 				return 0, false
 			}
 			p += 2
+			for p < len(text) && classes[text[p]] == digit {
+				p++
+			}
+			s.wordEnd, s.opened, s.valued = 0, false, true
+			continue
 		case self:
 			switch c {
 			case '(':
@@ -113,10 +122,17 @@ func (s *plainScan) scan(p int) (int, bool) {
 				}
 				depth++
 				p++
-				s.wordEnd, s.opened = 0, true
+				s.wordEnd, s.opened, s.valued = 0, true, false
 				continue
-			case ')':
-				depth = max(depth-1, 0)
+			case ')', ']':
+				if c == ')' {
+					depth = max(depth-1, 0)
+				}
+				p++
+				s.wordEnd, s.opened, s.valued = 0, false, true
+				continue
+			case '.':
+				s.fields = s.fields || s.valued
 			case ';':
 				if depth > 0 {
 					return 0, false
@@ -139,7 +155,7 @@ func (s *plainScan) scan(p int) (int, bool) {
 		default:
 			return 0, false
 		}
-		s.wordEnd, s.opened = 0, false
+		s.wordEnd, s.opened, s.valued = 0, false, false
 	}
 	return p, true
 }

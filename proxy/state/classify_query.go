@@ -77,6 +77,12 @@ func (c *Classifier) mainVerb() bool {
 // closes reports whether t is a closing parenthesis.
 func (l *Lexer) closes(t Token) bool { return t.Kind == TokenSelf && l.text[t.Start] == ')' }
 
+// endsValue reports whether what ends with t is a value: a field can be taken
+// of it.
+func (l *Lexer) endsValue(t Token) bool {
+	return t.Kind == TokenParameter || l.closes(t) || t.Kind == TokenSelf && l.text[t.Start] == ']'
+}
+
 // scan goes to the end of the statement and notes the calls of functions, and
 // tables that a query makes.
 func (c *Classifier) scan() {
@@ -95,10 +101,15 @@ func (c *Classifier) scanToken() {
 		c.into()
 		return
 	}
-	name := c.tok
+	name, field := c.tok, c.field
 	c.next()
-	if c.self('(') {
+	switch {
+	case c.self('('):
 		c.call(name)
+	case field: // a function of one argument can be called like that
+		if f := c.function(name); f != functionSetConfig {
+			c.called(f)
+		}
 	}
 }
 

@@ -372,6 +372,13 @@ var schemaStatements = [][2]string{
 
 var callingStatements = [][2]string{
 	{"select pg_advisory_lock(1)", "advisory lock?"},
+	{"select (1).pg_advisory_lock", "advisory lock?"},
+	{`select (1) . "pg_advisory_lock" as a`, "advisory lock?"},
+	{"select (1).abs.pg_advisory_lock, 2", "advisory lock?"},
+	{"select (array[1])[1].pg_try_advisory_lock", "advisory try-lock?"},
+	{"select $1.nextval", "sequence advance?"},
+	{"select (a).b, t.nextval, (t).x as nextval from t", ""},
+	{"select (t).set_config from t", ""},
 	{"select * from pg_advisory_lock_shared(1, 2)", "advisory lock?"},
 	{"select PG_TRY_ADVISORY_LOCK (1)", "advisory try-lock?"},
 	{"select pg_catalog . pg_try_advisory_lock_shared(1)", "advisory try-lock?"},
