@@ -32,9 +32,6 @@ type leftover struct {
 	notified bool
 	// hidden: no text shows it, and it is found where session_audit is always.
 	hidden bool
-	// outlasts: DISCARD ALL doesn't end it, and in session mode no text is read, so
-	// there it stays until the server is replaced.
-	outlasts bool
 	// ask is a query with the answer t for who finds it, besides what findings
 	// has for all.
 	ask string
@@ -144,7 +141,7 @@ func otherState() []*leftover {
 		{name: "temporary table by search_path", texts: []string{"set search_path to pg_temp, public", "create table mine (a int)"}},
 		{name: "temporary table in a text of 300 kB", texts: []string{long + "create temp table mine (a int)"}},
 		{name: "setval in a text of 300 kB", texts: []string{long + "select setval('shared_sequence', 7)"}, ask: "select remembers('shared_sequence')"},
-		{name: "LOAD in a text of 300 kB", outlasts: true, texts: []string{long + "load 'auto_explain'"}},
+		{name: "LOAD in a text of 300 kB", texts: []string{long + "load 'auto_explain'"}},
 		{name: "temporary table, hidden in a function", hidden: true, texts: []string{"select hidden_table()"}},
 		{name: "advisory lock, extended", texts: []string{"x:select pg_advisory_lock(4711)"}, ask: held},
 		{name: "advisory lock by EXECUTE", texts: []string{"prepare other as select pg_advisory_lock(4711)", "execute other", "deallocate other"}, ask: held},
@@ -172,13 +169,13 @@ func otherState() []*leftover {
 		{name: "statement of the protocol without a name", then: messages(parse("", "select 42"), syncNow), until: 'Z'},
 		{name: "both in an open transaction", texts: []string{"begin", "select 1"}, then: messages(parse("mine", "select 42"), parse("", "select 43"), syncNow), until: 'Z'},
 		{name: "setval", texts: []string{"select setval('shared_sequence', 7)"}, ask: "select remembers('shared_sequence')"},
-		{name: "setseed", outlasts: true, texts: []string{"select setseed(0.42)"}, ask: seeded},
-		{name: "SET SEED", outlasts: true, texts: []string{"set seed to 0.42"}, ask: seeded},
-		{name: "LOAD", outlasts: true, texts: []string{"load 'auto_explain'"}},
-		{name: "dblink_connect", outlasts: true, texts: []string{"select dblink_connect('mine', 'dbname=' || current_database() || ' port=' || current_setting('port') || ' host=127.0.0.1 user=postgres')"}},
-		{name: "temporary replication slot", outlasts: true, texts: []string{"select pg_create_physical_replication_slot('of_' || current_database(), true, true)"}},
-		{name: "replication origin", outlasts: true, texts: []string{"select pg_replication_origin_session_setup('of_' || current_database())"}},
-		{name: "replication origin, then DISCARD ALL", outlasts: true, texts: []string{"select pg_replication_origin_session_setup('of_' || current_database())", "discard all"}},
+		{name: "setseed", texts: []string{"select setseed(0.42)"}, ask: seeded},
+		{name: "SET SEED", texts: []string{"set seed to 0.42"}, ask: seeded},
+		{name: "LOAD", texts: []string{"load 'auto_explain'"}},
+		{name: "dblink_connect", texts: []string{"select dblink_connect('mine', 'dbname=' || current_database() || ' port=' || current_setting('port') || ' host=127.0.0.1 user=postgres')"}},
+		{name: "temporary replication slot", texts: []string{"select pg_create_physical_replication_slot('of_' || current_database(), true, true)"}},
+		{name: "replication origin", texts: []string{"select pg_replication_origin_session_setup('of_' || current_database())"}},
+		{name: "replication origin, then DISCARD ALL", texts: []string{"select pg_replication_origin_session_setup('of_' || current_database())", "discard all"}},
 	}
 }
 

@@ -316,12 +316,7 @@ func tryAll(t *testing.T, kinds []*leftover, tries func(kind, way int) bool, mak
 func (l *lane) cell(t *testing.T, kind *leftover) string {
 	t.Helper()
 	found := l.leaks(kind)
-	switch outlasts := l.lasting && kind.outlasts; {
-	case outlasts && len(found) > 0:
-		return "left"
-	case outlasts:
-		t.Errorf("%s, %s: nothing of it is left any more", kind.name, l.way.name)
-	case len(found) > 0:
+	if len(found) > 0 {
 		t.Errorf("%s, %s: the next client finds\n\t%s", kind.name, l.way.name, strings.Join(found, "\n\t"))
 		return "LEAK"
 	}

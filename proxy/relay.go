@@ -148,6 +148,9 @@ func (s *session) clientMessage(p *splice) bool {
 	if s.slow != nil {
 		s.slow.sees(s, h, p.rest())
 	}
+	if !s.watch(p, h) {
+		return false
+	}
 	switch h.Type {
 	case wire.Parse:
 		return s.clientParse(p, h)

@@ -51,6 +51,7 @@ type server struct {
 	bodyDrop bool // they are for nobody
 	attached bool // conn is on the worker's loop
 	doubt    bool // it is to be discarded when it comes back
+	spent    bool // so is what no reset clears, if resets are wanted
 	dead     string
 
 	chore       chore
@@ -339,7 +340,7 @@ func (srv *server) paramsReset() {
 func (srv *server) giveBack(todo upkeep) {
 	query := srv.proxy.Config().ServerResetQuery
 	switch {
-	case srv.doubt || srv.dead != "":
+	case srv.doubt || srv.dead != "" || srv.spent && query != "":
 		srv.discard(pool.ReasonUnclean)
 	case srv.cancels > 0:
 		srv.parked, srv.parkedFor = true, todo
