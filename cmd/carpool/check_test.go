@@ -17,7 +17,7 @@ default_pool_size = 7
 `
 
 func TestCheckPrintsWhatTheFileAmountsTo(t *testing.T) {
-	file := write(t, t.TempDir(), "carpool.ini", soundFile+"syslog = 1\n")
+	file := write(t, t.TempDir(), "carpool.ini", soundFile+"peer_id = 1\n")
 	status, stdout, stderr := runHere([]string{"CARPOOL_MAX_CLIENT_CONN=500"}, "check", file, "--pool-mode", "statement")
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr)
@@ -33,8 +33,8 @@ func TestCheckPrintsWhatTheFileAmountsTo(t *testing.T) {
 	if strings.Contains(stdout+stderr, "hunter2") {
 		t.Error("a password is shown")
 	}
-	if !strings.Contains(stderr, "warning: "+file+":8: syslog") {
-		t.Errorf("no warning about syslog: %s", stderr)
+	if !strings.Contains(stderr, "warning: "+file+":8: peer_id") {
+		t.Errorf("no warning about peer_id: %s", stderr)
 	}
 	if t.Failed() {
 		t.Log(stdout)
