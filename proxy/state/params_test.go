@@ -87,14 +87,18 @@ func TestSetsHaveLimits(t *testing.T) {
 	var i Interner
 	p := set(t, &i, "a", "b")
 	long := strings.Repeat("x", MaxValueLen)
+	part := long[:maxNameLen/3]
+	longName := part + "." + part + "." + part
 	for _, tt := range []struct {
 		name, param, value string
 		ok                 bool
 	}{
 		{"longest value", "x", long, true},
 		{"too long a value", "x", long + "x", false},
-		{"longest name", long[:maxNameLen], "", true},
-		{"too long a name", long[:maxNameLen+1], "", false},
+		{"longest part of a name", long[:maxIdentifier], "", true},
+		{"too long a part of a name", "a." + long[:maxIdentifier+1], "", false},
+		{"longest name", longName, "", true},
+		{"too long a name", longName + "x", "", false},
 		{"zero byte", "x", "a\x00b", false},
 		{"no name", "", "a", false},
 		{"a name with a quote", `x"y`, "a", false},
