@@ -30,7 +30,7 @@ example:
 test:
 	@.ci/need.sh postgres cc pgbouncer psycopg chromium bookstore drivers
 	@$(MAKE) --no-print-directory lint cross
-	CGO_ENABLED=1 go test -race -timeout 9m ./...
+	CGO_ENABLED=1 go test -race -timeout 15m ./...
 	CGO_ENABLED=1 go test -race -timeout 5m -tags quiet -run TestQuiet ./cmd/carpool
 
 # One static binary, ./carpool.
