@@ -153,6 +153,7 @@ type Config struct {
 
 	index  map[string]int   // position in Databases by name
 	places map[string]place // where each global setting was given
+	noted  Problems         // warnings found while reading
 	// open is whether clients get in without a proof only because the database
 	// URL has no password; such a carpool must not be reachable from elsewhere.
 	open bool

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -49,6 +50,9 @@ func (c *Config) set(name, value string, at place) Problems {
 	}
 	if err := k.bind.set(c, value); err != nil {
 		return Problems{at.problem(k.Name + ": " + err.Error() + ", not " + quoteShort(value))}
+	}
+	if earlier := c.places[k.Name]; at.line > 0 && earlier.line > 0 && earlier.file == at.file {
+		c.noted = append(c.noted, at.problem(fmt.Sprintf("%s: replaces what line %d says", k.Name, earlier.line)))
 	}
 	if c.places == nil {
 		c.places = make(map[string]place)

@@ -69,6 +69,11 @@ func TestWarnings(t *testing.T) {
 			"[pgbouncer]\nauth_file=f\nauth_type=trust\nlisten_addr=127.0.0.1,10.0.0.1\n[databases]\na=\n",
 			`m:3: auth_type: with trust clients need no password, and "10.0.0.1" may be reached from other machines`,
 		},
+		{"[pgbouncer]\nauth_file=f\npool_mode=session\n\npool_mode=statement\n[databases]\na=\n", "m:5: pool_mode: replaces what line 3 says"},
+		{
+			"[pgbouncer]\nauth_file=f\nadmin_users=ann,bob ; who is on call\n[databases]\na=\n",
+			`m:3: admin_users: "bob ; who is on call" is taken for one name: commas separate names, and a comment needs a line of its own`,
+		},
 		{"[pgbouncer]\nauth_file=f\npkt_buf=8192\n[databases]\na=\n", "m:3: pkt_buf: carpool does not act on this setting yet"},
 	} {
 		if got := mustLoad(t, test.content).Warnings().Error(); got != test.want {

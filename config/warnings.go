@@ -2,13 +2,15 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Warnings returns what is accepted but has no effect or is likely a mistake:
-// settings that were given and that carpool doesn't act on yet, entries given
-// twice, sizes that contradict each other. Nil if there is nothing.
+// settings that were given and that carpool doesn't act on yet, settings and
+// entries given twice in a file, sizes that contradict each other. Nil if there is nothing.
 func (c *Config) Warnings() Problems {
-	var warnings Problems
+	warnings := slices.Clone(c.noted)
 	for i := range globalKeys {
 		k := &globalKeys[i]
 		if at, given := c.places[k.Name]; given && !k.Effective {
@@ -44,6 +46,17 @@ func (c *Config) accessWarnings() Problems {
 	}
 	if c.AuthType == AuthAny && c.Inquires() {
 		warnings = append(warnings, c.places["auth_user"].problem("auth_user: has no effect, since auth_type = any asks for no user"))
+	}
+	for _, right := range []struct {
+		name  string
+		users []string
+	}{{"admin_users", c.AdminUsers}, {"stats_users", c.StatsUsers}} {
+		for _, user := range right.users {
+			if strings.ContainsAny(user, ";#") {
+				warnings = append(warnings, c.places[right.name].problem(
+					right.name+": "+quoteShort(user)+" is taken for one name: commas separate names, and a comment needs a line of its own"))
+			}
+		}
 	}
 	for _, side := range []struct {
 		name string

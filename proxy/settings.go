@@ -57,10 +57,26 @@ var methods = map[config.AuthType]auth.Method{
 // make is taken over from before, which may be nil, as far as it is the same.
 // The error says which setting it is about and where that was given.
 func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settings, error) {
+	n, problems := readSettings(c, before, log)
+	if len(problems) > 0 {
+		return nil, problems[0]
+	}
+	return n, nil
+}
+
+// Check reads the files that a configuration names, as New does, and returns
+// all that is wrong with them. It opens no socket, and connects to nobody.
+func Check(c *config.Config, log *slog.Logger) []error {
+	_, problems := readSettings(c, nil, log)
+	return problems
+}
+
+// readSettings is loadSettings that goes on after a problem, to find them all.
+func readSettings(c *config.Config, before *settings, log *slog.Logger) (n *settings, problems []error) {
 	if before == nil {
 		before = &settings{Config: c}
 	}
-	n := &settings{
+	n = &settings{
 		Config: c,
 		startup: &startup.Options{
 			TLS: startupTLS(c.ClientTLS.Mode), DirectTLS: true, MaxPacket: c.MaxStartupPacketSize,
@@ -71,9 +87,12 @@ func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settin
 		files:     make(map[string]fileSum),
 		replaced:  make(chan struct{}),
 	}
+	found := func(where string, err error) {
+		problems = append(problems, at(where, err))
+	}
 	var ok bool
 	if n.method, ok = methods[c.AuthType]; !ok && c.AuthType != config.AuthHBA {
-		return nil, at(c.Where("auth_type"), fmt.Errorf("auth_type = %s isn't built yet", c.AuthType))
+		found(c.Where("auth_type"), fmt.Errorf("auth_type = %s isn't built yet", c.AuthType))
 	}
 	for name, secret := range c.StaticUsers {
 		if known, ok := before.static[name]; ok && before.StaticUsers[name] == secret {
@@ -83,14 +102,14 @@ func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settin
 		}
 	}
 	if err := n.loadUsers(before, log); err != nil {
-		return nil, at(c.Where("auth_file"), fmt.Errorf("auth_file: %w", err))
+		found(c.Where("auth_file"), fmt.Errorf("auth_file: %w", err))
 	}
-	err := n.loadRules()
-	if err != nil {
-		return nil, err
+	if err := n.loadRules(); err != nil {
+		found("", err)
 	}
+	var err error
 	if n.clientTLS, err = n.loadClientTLS(); err != nil {
-		return nil, at(cmp.Or(c.Where("client_tls_cert_file"), c.Where("client_tls_sslmode")), err)
+		found(cmp.Or(c.Where("client_tls_cert_file"), c.Where("client_tls_sslmode")), err)
 	}
 	for _, d := range c.Databases {
 		t := c.Resolve(d, d.User).ServerTLS
@@ -99,10 +118,10 @@ func loadSettings(c *config.Config, before *settings, log *slog.Logger) (*settin
 			if t == c.ServerTLS {
 				where = cmp.Or(c.Where("server_tls_ca_file"), c.Where("server_tls_cert_file"), where)
 			}
-			return nil, at(where, fmt.Errorf("database %s: %w", d.Name, err))
+			found(where, fmt.Errorf("database %s: %w", d.Name, err))
 		}
 	}
-	return n, nil
+	return n, problems
 }
 
 // at puts the place of a setting, if it is known, before what is wrong with it.

@@ -17,7 +17,7 @@ default_pool_size = 7
 `
 
 func TestCheckPrintsWhatTheFileAmountsTo(t *testing.T) {
-	file := write(t, t.TempDir(), "carpool.ini", soundFile+"peer_id = 1\n")
+	file := write(t, t.TempDir(), "carpool.ini", soundFile+"conffile = pgbouncer.ini\n")
 	status, stdout, stderr := runHere([]string{"CARPOOL_MAX_CLIENT_CONN=500"}, "check", file, "--pool-mode", "statement")
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr)
@@ -33,8 +33,8 @@ func TestCheckPrintsWhatTheFileAmountsTo(t *testing.T) {
 	if strings.Contains(stdout+stderr, "hunter2") {
 		t.Error("a password is shown")
 	}
-	if !strings.Contains(stderr, "warning: "+file+":8: peer_id") {
-		t.Errorf("no warning about peer_id: %s", stderr)
+	if !strings.Contains(stderr, "warning: "+file+":8: conffile") {
+		t.Errorf("no warning about conffile: %s", stderr)
 	}
 	if t.Failed() {
 		t.Log(stdout)
@@ -103,5 +103,39 @@ func TestCheckIntoAFullDevice(t *testing.T) {
 	status := run(&program{args: []string{"check", file}, signals: make(chan os.Signal), stdout: full, stderr: problems})
 	if status != 1 || !strings.Contains(problems.String(), "carpool: ") {
 		t.Errorf("status %d: %s", status, problems)
+	}
+}
+
+// What carpool wouldn't start with isn't sound, whichever file it stands in. A
+// file that isn't where the check is made may be where carpool is to run.
+func TestCheckReadsTheFilesThatAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "carpool.ini", "[databases]\nbooks = host=10.0.0.5\n[pgbouncer]\nauth_type = hba\n"+
+		"auth_file = "+filepath.Join(dir, "users.txt")+"\nauth_hba_file = "+filepath.Join(dir, "hba.conf")+"\n")
+	for _, one := range []struct {
+		users, hba string
+		status     int
+		want       []string
+	}{
+		{"", "", 0, []string{"warning: " + file + ":5: auth_file: open ", "hba.conf: no such file"}},
+		{"\"app\" \"hunter2\"\n", "host all all 10.0.0.0/8 scram-sha-256\n", 0, nil},
+		{"\"app\" hunter2\n", "host all all 10.0.0.0/8 scram\n", 1, []string{"users.txt:1: ", "hba.conf:1: "}},
+	} {
+		if one.users != "" {
+			write(t, dir, "users.txt", one.users)
+			write(t, dir, "hba.conf", one.hba)
+		}
+		status, stdout, stderr := runHere(nil, "check", file)
+		if status != one.status || (stdout == "") != (one.status == 1) {
+			t.Errorf("%q, %q: status %d: %s", one.users, one.hba, status, stderr)
+		}
+		if one.want == nil && stderr != "" || strings.Contains(stderr, "hunter2") {
+			t.Errorf("%q, %q: %s", one.users, one.hba, stderr)
+		}
+		for _, want := range one.want {
+			if !strings.Contains(stderr, want) {
+				t.Errorf("%q, %q: no %q in %s", one.users, one.hba, want, stderr)
+			}
+		}
 	}
 }

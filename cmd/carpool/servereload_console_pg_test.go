@@ -72,6 +72,7 @@ func TestReloadFromTheConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	size("9")
+	p.await(`"SET command issued" setting=default_pool_size old=3 new=9`)
 	if _, err := console.Exec(t.Context(), "SET log_level = error").ReadAll(); err != nil {
 		t.Fatal(err)
 	}
