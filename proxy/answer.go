@@ -93,14 +93,7 @@ func (s *session) progressed() {
 // out of step.
 func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	if srv.body > 0 {
-		n := min(srv.body, len(p.rest()))
-		if srv.bodyDrop {
-			p.cut(n)
-		} else {
-			p.keep(n)
-		}
-		srv.body -= n
-		s.makeUpDue(srv, p)
+		s.serverBody(srv, p)
 		return true, true
 	}
 	rest := p.rest()
@@ -152,16 +145,7 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	case forward:
 		p.keep(size)
 	case replace:
-		var report wire.Report
-		switch {
-		case refusal == 0:
-			report = n.excuse.report
-		case s.exchange.status == wire.TxFailed && refusal.ofText():
-			report = transactionAborted()
-		default:
-			report = refusalReport(refusal, name, int(s.proxy.translation.maxNames.Load()))
-		}
-		p.out = wire.AppendError(p.insert(), report)
+		p.out = wire.AppendError(p.insert(), s.ownReport(refusal, name, n))
 		p.cut(size)
 	case drop, refused:
 		p.cut(size)
@@ -177,6 +161,29 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	s.noteAnswer(srv, h.Type, body, v, n)
 	s.makeUpDue(srv, p)
 	return true, true
+}
+
+// serverBody deals with more of the message whose beginning was decided on.
+func (s *session) serverBody(srv *server, p *splice) {
+	n := min(srv.body, len(p.rest()))
+	if srv.bodyDrop {
+		p.cut(n)
+	} else {
+		p.keep(n)
+	}
+	srv.body -= n
+	s.makeUpDue(srv, p)
+}
+
+// ownReport is the error that the client gets in the place of the server's.
+func (s *session) ownReport(r refusal, name string, n note) wire.Report {
+	switch {
+	case r == 0:
+		return n.excuse.report
+	case s.exchange.status == wire.TxFailed && r.ofText():
+		return transactionAborted()
+	}
+	return refusalReport(r, name, int(s.proxy.translation.maxNames.Load()))
 }
 
 // makeUpDue puts in the answers that are made up and whose turn has come, but
@@ -275,40 +282,46 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			srv.primed.done++
 		}
 	case wire.ErrorResponse:
-		if s.listening != nil {
-			s.listening.journal.Failed(nil)
-		}
-		s.unnamed.here = false // a Parse behind the error may have been skipped
-		s.notReached()
-		r := wire.ParseReport(body)
-		s.proxy.counters.fromServers.add(r.Code)
-		switch {
-		case v == refused && s.state == stateFarewell:
-			s.exchange.doubt = true
-		case v == refused && errand == errandAudit:
-			s.auditFailed(r)
-		case v == refused && (errand == errandMark || errand == errandUnlisten):
-			s.changeOverRefused(errand, &r)
-		case v == refused && errand == errandReplay:
-			s.refusedReplay(r)
-		case v == refused && (errand == errandBegin || errand == errandRollback):
-			s.beginRefused(r)
-		case v == refused && errand == errandPrepare:
-			s.notProvided(n.name, &r)
-		case v == refused && errand == errandRestore:
-			s.exchange.excuse("", &r)
-		case v == refused && errand == errandStrangers:
-			s.exchange.doubt = true // something else is there than we know of
-		case v == refused: // the transaction has failed, and the client will hear of that
-		case r.Severity == severityFatal || r.Severity == "PANIC":
-			s.told = true
-		}
-		if s.mending != mendingNone {
-			s.mending = mendingFailed
-		}
-		if d != nil {
-			s.failed(d, &r)
-		}
+		s.noteError(body, v, n)
+	}
+}
+
+// noteError keeps account of an error of the server's.
+func (s *session) noteError(body []byte, v verdict, n note) {
+	errand, d := n.errand, n.deeds
+	if s.listening != nil {
+		s.listening.journal.Failed(nil)
+	}
+	s.unnamed.here = false // a Parse behind the error may have been skipped
+	s.notReached()
+	r := wire.ParseReport(body)
+	s.proxy.counters.fromServers.add(r.Code)
+	switch {
+	case v == refused && s.state == stateFarewell:
+		s.exchange.doubt = true
+	case v == refused && errand == errandAudit:
+		s.auditFailed(r)
+	case v == refused && (errand == errandMark || errand == errandUnlisten):
+		s.changeOverRefused(errand, &r)
+	case v == refused && errand == errandReplay:
+		s.refusedReplay(r)
+	case v == refused && (errand == errandBegin || errand == errandRollback):
+		s.beginRefused(r)
+	case v == refused && errand == errandPrepare:
+		s.notProvided(n.name, &r)
+	case v == refused && errand == errandRestore:
+		s.exchange.excuse("", &r)
+	case v == refused && errand == errandStrangers:
+		s.exchange.doubt = true // something else is there than we know of
+	case v == refused: // the transaction has failed, and the client will hear of that
+	case r.Severity == severityFatal || r.Severity == "PANIC":
+		s.told = true
+	}
+	if s.mending != mendingNone {
+		s.mending = mendingFailed
+	}
+	if d != nil {
+		s.failed(d, &r)
 	}
 }
 
