@@ -141,9 +141,13 @@ func environment(home string) []string {
 func (r *Running) awaitAnswer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startPatience, errors.New("it doesn't answer after "+startPatience.String()))
 	defer cancel()
+	network, address := "tcp", r.Address()
+	if r.Settings.Unix { // that clients can come by TCP doesn't say that they can come this way yet
+		network, address = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", r.Server().Host, r.port)
+	}
 	for {
 		var dialer net.Dialer
-		if conn, err := dialer.DialContext(ctx, "tcp", r.Address()); err == nil {
+		if conn, err := dialer.DialContext(ctx, network, address); err == nil {
 			_ = conn.Close() // it was a knock at the door
 			break
 		}
