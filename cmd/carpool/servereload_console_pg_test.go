@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,18 +21,8 @@ func TestReloadFromTheConsole(t *testing.T) {
 	}
 	file := write(t, dir, "carpool.ini", settings("default_pool_size = 2\n"))
 	p := start(t, []string{"CARPOOL_LISTEN_PORT=0"}, "serve", file)
-	address, _, _ := strings.Cut(p.await(`msg="listening on `), `"`)
 	var notices []string
-	c, err := pgconn.ParseConfig("postgres://app@" + address + "/pgbouncer?sslmode=disable")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices = append(notices, n.Message) }
-	console, err := pgconn.ConnectConfig(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer console.Close(t.Context())
+	console := p.console(&notices)
 	reload := func(text string) error {
 		t.Helper()
 		notices = nil
@@ -84,4 +75,21 @@ func TestReloadFromTheConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await("PAUSE command issued")
+}
+
+// console connects to the console of a carpool that has just been started, as app, and notes the notices that come.
+func (p *process) console(notices *[]string) *pgconn.PgConn {
+	p.t.Helper()
+	address, _, _ := strings.Cut(p.await(`msg="listening on `), `"`)
+	c, err := pgconn.ParseConfig("postgres://app@" + address + "/pgbouncer?sslmode=disable")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { *notices = append(*notices, n.Message) }
+	console, err := pgconn.ConnectConfig(p.t.Context(), c)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = console.Close(context.Background()) }) // the process may have gone before
+	return console
 }

@@ -11,8 +11,6 @@ import (
 
 	"carpool/bench/pgserver"
 	"carpool/config"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // another is a value for a setting that differs from the default, and goes with
@@ -83,18 +81,8 @@ func TestReloadOfEverySetting(t *testing.T) {
 	}
 	file := write(t, dir, "carpool.ini", before.String())
 	p := start(t, nil, "serve", file)
-	address, _, _ := strings.Cut(p.await(`msg="listening on `), `"`)
 	var notices []string
-	c, err := pgconn.ParseConfig("postgres://app@" + address + "/pgbouncer?sslmode=disable")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices = append(notices, n.Message) }
-	console, err := pgconn.ConnectConfig(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer console.Close(t.Context())
+	console := p.console(&notices)
 	inForce := func() map[string]string {
 		t.Helper()
 		results, err := console.Exec(t.Context(), "SHOW CONFIG").ReadAll()
