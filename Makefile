@@ -31,7 +31,7 @@ test:
 	@.ci/need.sh postgres cc pgbouncer psycopg chromium bookstore drivers
 	@$(MAKE) --no-print-directory lint cross
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
-	CGO_ENABLED=1 go test -race -timeout 5m -tags quiet -run TestQuiet ./cmd/carpool
+	CGO_ENABLED=1 go test -race -timeout 10m -tags quiet -run TestQuiet ./cmd/carpool
 
 # One static binary, ./carpool.
 build:

@@ -17,30 +17,27 @@ import (
 // after the other. Eight clients that never wait keep all processors busy, so calls a second are the processors times the calls
 // for which one of them has the time in a second. The latter are compared: they're the same when somebody else takes part of
 // the processors, where calls a second would tell how the scheduler shared out the rest. Rounds on a machine that isn't quiet
-// differ by half and more, and their median with them: it fails when the interval that holds the median, with a confidence of
-// 95 %, is outside the 10 %, which is to say when the rounds show a difference.
+// differ by half and more, and their median with them, so that it's the interval which holds the median, with a confidence of
+// 95 %, that mustn't be outside the 10 %.
 func TestQuietBenchAgreesWithPgbench(t *testing.T) {
 	const reports, tolerance = 3, 0.1
-	var perProcessor, perSecond []float64
-	for i := range reports {
-		// Each a test of its own, so that what a benchmark printed is only shown if that one failed.
-		t.Run(fmt.Sprintf("report %d", i+1), func(t *testing.T) {
+	failsWhenShownAgain(t, func(t *testing.T) string {
+		var perProcessor, perSecond []float64
+		for range reports {
 			ours, theirs := quietRounds(t)
 			for i := range ours {
 				perProcessor = append(perProcessor, callsPerCPUSecond(t, &ours[i])/callsPerCPUSecond(t, &theirs[i]))
 				perSecond = append(perSecond, callsPerSecond(&ours[i])/callsPerSecond(&theirs[i]))
 			}
-		})
-	}
-	if t.Failed() {
-		return
-	}
-	ratio := medianOf(perProcessor)
-	t.Logf("of pgbench's calls, ours are %.2f a processor's second (%.2f to %.2f) and %.2f a second",
-		ratio.Center, ratio.Lo, ratio.Hi, medianOf(perSecond).Center)
-	if ratio.Hi < 1-tolerance || ratio.Lo > 1+tolerance {
-		t.Errorf("our calls a processor's second aren't within %.2f of pgbench's: the rounds say %.2f", tolerance, perProcessor)
-	}
+		}
+		ratio := medianOf(perProcessor)
+		t.Logf("of pgbench's calls, ours are %.2f a processor's second (%.2f to %.2f) and %.2f a second",
+			ratio.Center, ratio.Lo, ratio.Hi, medianOf(perSecond).Center)
+		if ratio.Hi < 1-tolerance || ratio.Lo > 1+tolerance {
+			return fmt.Sprintf("our calls a processor's second aren't within %.2f of pgbench's: the rounds say %.2f", tolerance, perProcessor)
+		}
+		return ""
+	})
 }
 
 // quietRounds runs both in turns, in rounds of a second.
