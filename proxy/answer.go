@@ -73,6 +73,8 @@ func (s *session) progressed() {
 		s.client.Resume()
 	}
 	switch {
+	case s.decided():
+		s.decide()
 	case s.halfClosed && !s.answersDue():
 		s.dismiss("client half-closed its connection")
 	case s.leaving && s.exchange.idle() && s.state == stateActive:
@@ -128,9 +130,6 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	v := s.exchange.server(h.Type, body)
 	if h.Type == wire.NotificationResponse && need > 0 {
 		v = s.fromServer(body)
-	}
-	if v == drop && h.Type == wire.ParameterStatus && s.state == statePriming {
-		v = forward // the server's spelling of what the client asked for
 	}
 	if len(s.exchange.withheld) > 0 && v != broken {
 		p.out = s.exchange.released(p.insert())

@@ -10,7 +10,7 @@ import (
 
 // How a session comes by a server and parts with it again:
 //
-//	acquire -> (waiting) -> adopt -> (migrating) -> (checking) -> begin -> (priming) -> active
+//	acquire -> (waiting) -> adopt -> (migrating) -> (checking) -> begin -> active
 //	release -> (the server's chores) -> back in the pool
 
 // acquire asks for a server. It answers true when the session has one and is
@@ -169,17 +169,15 @@ func (s *session) begin() {
 		s.waitOver(wait)
 	}
 
-	if s.key == (cancelKey{}) {
+	switch {
+	case s.private && s.login != nil:
 		s.welcomeFrom(srv)
-		if !s.private {
-			return // welcomed, and the server given back
-		}
-	}
-	if !s.private && srv.params != s.params {
-		if s.prime(srv) && s.untried != nil {
-			s.pauseFor(statePriming)
-			return
-		}
+	case s.private:
+	case s.login != nil:
+		s.try(srv)
+		return
+	case srv.params != s.params:
+		s.prime(srv)
 	}
 	s.activate()
 }
@@ -237,17 +235,9 @@ func (s *session) replayed(srv *server) {
 		s.params = s.proxy.params.Settle(s.params, srv.params, srv.base)
 		srv.params = s.params
 	}
-	if s.state != statePriming {
-		return
+	if s.state == statePriming {
+		s.tried(refusal)
 	}
-	if refusal != nil {
-		s.unlink().giveBack(upkeep{})
-		s.reject(*refusal)
-		return
-	}
-	s.untried.welcome.granted(s.untried.wanted, s.params)
-	s.untried = nil
-	s.activate()
 }
 
 // releasable reports whether the server may go back to the pool.

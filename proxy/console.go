@@ -62,7 +62,7 @@ func (s *session) openConsole() {
 	}
 	s.console = &consoleClient{ConsoleSession: p.console.Open(user, admin), user: user}
 	p.keys.add(s, 0, s.login.identity.ProtocolMinor)
-	s.client.Send(startup.AppendWelcome(nil, appendStatuses(nil, p.console.Parameters(), nil), s.key.pid, s.key.bytes()))
+	s.client.Send(startup.AppendWelcome(nil, s.key.pid, s.key.bytes(), appendStatuses(nil, p.console.Parameters(), nil)))
 	s.login = nil
 	s.become(stateConsole)
 }

@@ -206,9 +206,8 @@ func (s *session) authenticated() {
 		s.params = params
 		s.ticket.Variant = r.wantVariant(params)
 		s.mode, s.purpose = config.PoolSession, purposePrivate
-	} else if w := t.dest.welcome.Load(); w != nil {
-		s.params = params
-		s.welcomeAs(w)
+	} else if g := s.grantFor(t.dest.welcome.Load(), params); g != nil {
+		s.welcomeWith(g, params)
 		return
 	}
 	s.params = params

@@ -155,6 +155,7 @@ func TestBadParametersAreRefusedByPostgres(t *testing.T) {
 		{"extra_float_digits", "99"},
 		{"max_connections", "7"},
 		{"IntervalStyle", "it's; drop table t"},
+		{"options", "-c work_mem=1"},
 	}
 	for _, mode := range []string{"transaction", "session"} {
 		p := startPooler(t, "pool_mode = "+mode+"\ndefault_pool_size = 1")
@@ -171,13 +172,8 @@ func TestBadParametersAreRefusedByPostgres(t *testing.T) {
 				}
 				k := dialTalker(t, p.address())
 				got, ok := k.logIn(param(tt.name, tt.value)...)
-				if ok { // the value is tried when the first server is needed
-					k.say(simple("select 1"))
-					list := k.ended()
-					got = wire.ParseReport(list[len(list)-1].body)
-				}
-				if got.Code != want.Code || got.Message != want.Message || got.Severity != "FATAL" {
-					t.Errorf("got %+v, Postgres says %+v", got, want)
+				if ok || got.Code != want.Code || got.Message != want.Message || got.Severity != "FATAL" {
+					t.Errorf("got %+v (let in: %v), Postgres says %+v", got, ok, want)
 				}
 				_ = k.conn.Close()
 				next := talk(t, p.address())
@@ -190,15 +186,29 @@ func TestBadParametersAreRefusedByPostgres(t *testing.T) {
 	}
 }
 
-// A client is told how the server spells what it asked for: at login, if a
-// server has taken the same before, else with its first query.
+// What clients call themselves costs no server at their login, whatever else
+// they ask for: a server has granted that before.
+func TestNamesNeedNoServer(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	talk(t, p.address(), param("TimeZone", "Asia/Tokyo", "application_name", "the first")...)
+	_, release := p.hold(t)
+	named := talk(t, p.address(), param("TimeZone", "Asia/Tokyo", "application_name", "the caf\u00e9")...)
+	if got := named.params["application_name"] + " in " + named.params["TimeZone"]; got != "the caf?? in Asia/Tokyo" {
+		t.Errorf("it was told of %q", got)
+	}
+	talk(t, p.address(), param("application_name", "plain")...)
+	release()
+	if got := named.query("select current_setting('application_name') || ' in ' || current_setting('TimeZone')"); got != "the caf?? in Asia/Tokyo" {
+		t.Errorf("it is %q", got)
+	}
+}
+
+// A client is told at its login how the server spells what it asked for, whether
+// or not a server has taken the same before.
 func TestClientIsToldTheServersSpelling(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
 	for round := range 2 {
 		k := talk(t, p.address(), param("timezone", "utc", "DATESTYLE", "german", "client_encoding", "utf-8")...)
-		if round == 0 {
-			k.query("select 1")
-		}
 		want := map[string]string{"TimeZone": "UTC", "DateStyle": "German, DMY", "client_encoding": "UTF8"}
 		for name, value := range want {
 			if got := k.params[name]; got != value && !(name == "client_encoding" && strings.EqualFold(strings.ReplaceAll(got, "-", ""), value)) {

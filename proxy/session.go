@@ -57,7 +57,7 @@ type session struct {
 	sql       *sqlStatements // that it has prepared by SQL; nil for most
 	listening *listening     // what it has to do with LISTEN; nil for most
 	deferred  []byte         // the BEGIN that the client was answered and no server has seen
-	untried   *untried       // what params were asked for with, until a server has granted them
+	untried   *untried       // what it asks for at its login, while a server tries that; nil otherwise
 	slow      *slowWatch     // nil unless log_slow is on
 	timer     reactor.Timer
 
@@ -115,7 +115,7 @@ const (
 	stateWaiting                       // in the queue for a server
 	stateMigrating                     // its server is on its way from another loop
 	stateChecking                      // its server is being checked
-	statePriming                       // its parameters are being tried for the first time
+	statePriming                       // about to be let in; what it asks for is being tried
 	stateActive                        // has a server
 	stateFarewell                      // the client is gone, its server is cleaned
 	stateClosed

@@ -16,47 +16,63 @@ type welcome struct {
 	base     *state.Params // those that a client can change
 
 	mu sync.Mutex
-	// greetings are kept by what clients ask for. Sets are interned: the
-	// pointer is the set.
-	greetings map[*state.Params]*greeting
+	// grants are kept by what clients ask for, but for what they call themselves.
+	// Sets are interned: the pointer is the set.
+	grants map[*state.Params]*grant
 }
 
-// greeting is what clients with the same wishes are greeted with. Only wishes
-// that a server has granted get one, so a client that is greeted from here
-// needn't wait until its own are tried.
-type greeting struct {
-	params   *state.Params // in the server's spelling
-	statuses []byte        // ParameterStatus messages
+// grant is what servers make of what clients ask for. Only wishes that a server
+// has granted get one: whoever has others waits for a server to try them, and is
+// told at once what it says to them.
+type grant struct {
+	params   *state.Params // in the server's spelling, freely but as servers begin with it
+	statuses []byte        // ParameterStatus messages, but for freely
 }
 
-// maxGreetings bounds the greetings kept; beyond it all are forgotten, and
-// learnt again.
-const maxGreetings = 1000
+// maxGrants bounds the grants kept; beyond it all are forgotten, and learnt
+// again.
+const maxGrants = 1000
 
-// greet returns the greeting for clients that ask for wanted, or nil if no
-// server has granted that yet.
-func (w *welcome) greet(wanted *state.Params) *greeting {
+// freely is the parameter that takes any value, once that has been cleaned: what
+// clients call themselves, each as it likes, needn't be tried.
+const freely = "application_name"
+
+// grantFor returns what servers are known to make of what the session's client
+// asks for, nil if none has granted it yet. Who asks for nothing is granted it.
+func (s *session) grantFor(w *welcome, wanted *state.Params) *grant {
+	if w == nil {
+		return nil
+	}
+	wanted = s.proxy.params.Without(wanted, freely)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if g := w.greetings[wanted]; g != nil || wanted.Len() > 0 {
+	if g := w.grants[wanted]; g != nil || wanted.Len() > 0 {
 		return g
 	}
 	return w.keepLocked(wanted, w.base)
 }
 
-// granted notes that a server has granted wanted, as accepted.
-func (w *welcome) granted(wanted, accepted *state.Params) {
+// keepGrant notes that a server has granted what the session's client asks for, as
+// accepted.
+func (s *session) keepGrant(w *welcome, wanted, accepted *state.Params) *grant {
+	all := &s.proxy.params
+	if standard, ok := w.base.Value(freely); ok {
+		accepted, _ = all.With(accepted, freely, standard)
+	} else {
+		accepted = all.Without(accepted, freely)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.keepLocked(wanted, accepted)
+	return w.keepLocked(all.Without(wanted, freely), accepted)
 }
 
-func (w *welcome) keepLocked(wanted, accepted *state.Params) *greeting {
-	if w.greetings == nil || len(w.greetings) >= maxGreetings {
-		w.greetings = make(map[*state.Params]*greeting)
+func (w *welcome) keepLocked(wanted, accepted *state.Params) *grant {
+	if w.grants == nil || len(w.grants) >= maxGrants {
+		w.grants = make(map[*state.Params]*grant)
 	}
-	g := &greeting{params: accepted, statuses: appendStatuses(nil, w.reported, accepted)}
-	w.greetings[wanted] = g
+	others := slices.DeleteFunc(slices.Clone(w.reported), func(p wire.Param) bool { return p.Name == freely })
+	g := &grant{params: accepted, statuses: appendStatuses(nil, others, accepted)}
+	w.grants[wanted] = g
 	return g
 }
 
@@ -82,25 +98,73 @@ func (d *destination) refreshWelcome(reported []wire.Param, base *state.Params) 
 	return w
 }
 
-// welcomeAs lets a client in with what servers of its route are known to
-// report, without a server.
-func (s *session) welcomeAs(w *welcome) {
-	s.proxy.keys.add(s, 0, s.login.identity.ProtocolMinor)
-	if g := w.greet(s.params); g != nil {
-		s.params = g.params
-		s.sendWelcome(g.statuses)
-	} else {
-		s.untried = &untried{welcome: w, wanted: s.params}
-		s.params = s.overlay(w.base, s.params)
-		s.sendWelcome(appendStatuses(nil, w.reported, s.params))
-	}
-	s.become(stateIdle)
-}
-
-// untried is what a client has asked for and no server has granted yet.
+// untried is what a client asks for at its login and no server of its route has
+// granted yet, while one is tried.
 type untried struct {
 	welcome *welcome
 	wanted  *state.Params
+
+	answered bool          // the server has said all it has to say
+	accepted *state.Params // as it has granted them
+	refusal  *wire.Report  // its first words, if it hasn't
+}
+
+// try finds out whether the server at hand grants what the client asks for. The
+// client is let in, or told what is wrong with it, when the server has answered.
+func (s *session) try(srv *server) {
+	if g := s.grantFor(srv.welcome, s.params); g != nil {
+		s.letIn(g, s.params)
+		return
+	}
+	s.untried = &untried{welcome: srv.welcome, wanted: s.params}
+	s.params = s.overlay(srv.welcome.base, s.params)
+	if s.prime(srv) {
+		s.pauseFor(statePriming)
+		return
+	}
+	s.tried(nil)
+	s.decide()
+}
+
+// tried: the server at hand grants what the client asks for, or refuses it.
+func (s *session) tried(refusal *wire.Report) {
+	s.untried.answered, s.untried.accepted, s.untried.refusal = true, s.params, refusal
+}
+
+// decided reports whether the server at hand has said what it makes of the
+// client's wishes.
+func (s *session) decided() bool { return s.untried != nil && s.untried.answered }
+
+// decide lets the client in, or doesn't, by what the server has said.
+func (s *session) decide() {
+	u := s.untried
+	s.untried = nil
+	if u.refusal != nil {
+		s.unlink().giveBack(upkeep{})
+		s.reject(*u.refusal)
+		return
+	}
+	s.letIn(s.keepGrant(u.welcome, u.wanted, u.accepted), u.wanted)
+}
+
+// letIn welcomes a client, and gives back the server at hand.
+func (s *session) letIn(g *grant, wanted *state.Params) {
+	srv := s.unlink()
+	s.welcomeWith(g, wanted)
+	srv.giveBack(upkeep{})
+	s.client.Resume()
+}
+
+// welcomeWith lets a client in that keeps no server.
+func (s *session) welcomeWith(g *grant, wanted *state.Params) {
+	s.params = g.params
+	if name, ok := wanted.Value(freely); ok {
+		s.params, _ = s.proxy.params.With(s.params, freely, name)
+	}
+	s.proxy.keys.add(s, 0, s.login.identity.ProtocolMinor)
+	name, _ := s.params.Value(freely)
+	s.sendWelcome(g.statuses, wire.AppendParameterStatus(nil, freely, name))
+	s.become(stateIdle)
 }
 
 // overlay is base with what the others have instead, the last of them first.
@@ -116,24 +180,17 @@ func (s *session) overlay(base *state.Params, others ...*state.Params) *state.Pa
 	return params
 }
 
-// welcomeFrom lets a client in with what the server at hand reports. A client
-// that doesn't keep it gives it back at once.
+// welcomeFrom lets a client in that keeps the server at hand, with what that one
+// reports.
 func (s *session) welcomeFrom(srv *server) {
-	if !s.private {
-		srv := s.unlink()
-		s.welcomeAs(srv.welcome)
-		srv.giveBack(upkeep{})
-		s.client.Resume()
-		return
-	}
 	s.params = srv.params
 	s.proxy.keys.add(s, srv.up.PID, s.login.identity.ProtocolMinor)
 	s.sendWelcome(appendStatuses(nil, srv.up.Params, s.params))
 }
 
 // sendWelcome sends everything up to the first ReadyForQuery.
-func (s *session) sendWelcome(statuses []byte) {
-	s.client.Send(startup.AppendWelcome(s.w.toClient[:0], statuses, s.key.pid, s.key.bytes()))
+func (s *session) sendWelcome(statuses ...[]byte) {
+	s.client.Send(startup.AppendWelcome(s.w.toClient[:0], s.key.pid, s.key.bytes(), statuses...))
 	s.route.count(s.w).clocks().welcomes.note(s.w.Now() - s.accepted)
 	s.login = nil
 }

@@ -368,7 +368,7 @@ func TestCallsAtTheWrongTime(t *testing.T) {
 }
 
 func TestWelcome(t *testing.T) {
-	got := startup.AppendWelcome(nil, wire.AppendParameterStatus(nil, "TimeZone", "UTC"), 7, []byte{1, 2, 3, 4})
+	got := startup.AppendWelcome(nil, 7, []byte{1, 2, 3, 4}, wire.AppendParameterStatus(nil, "TimeZone", "UTC"))
 	want := "R\x00\x00\x00\x08\x00\x00\x00\x00" +
 		"S\x00\x00\x00\x11TimeZone\x00UTC\x00" +
 		"K\x00\x00\x00\x0c\x00\x00\x00\x07\x01\x02\x03\x04" +

@@ -96,7 +96,7 @@ func (d *door) serve(c net.Conn) error {
 				continue
 			case startup.Authenticated:
 				secret := []byte{1, 2, 3, 4}
-				if _, err := c.Write(startup.AppendWelcome(nil, wire.AppendParameterStatus(nil, "server_version", "18.0"), 4711, secret)); err != nil {
+				if _, err := c.Write(startup.AppendWelcome(nil, 4711, secret, wire.AppendParameterStatus(nil, "server_version", "18.0"))); err != nil {
 					return nil
 				}
 				_, _ = c.Read(chunk)
