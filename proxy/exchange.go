@@ -176,8 +176,8 @@ func (x *exchange) client(t byte) verdict {
 	}
 	switch t {
 	case wire.Query:
+		x.push(pending{kind: kindQuery, midst: x.batch})
 		x.batch, x.portal.of = false, nil
-		x.push(pending{kind: kindQuery})
 	case wire.FunctionCall:
 		x.batch = false
 		x.push(pending{kind: kindFunction})
@@ -416,6 +416,11 @@ func (x *exchange) serverReady(p *pending, body []byte) verdict {
 		v := p.verdict()
 		if p.treatment == substitute {
 			v = forward // it was the client's, only the error is ours
+		}
+		if p.midst && x.status == wire.TxIdle && status != wire.TxIdle {
+			// From Postgres 18 on the batch goes on, until its Sync, and after that
+			// the server fails whatever it is asked next.
+			x.doubt = true
 		}
 		x.pop()
 		x.status = status

@@ -22,6 +22,8 @@ type pending struct {
 	probe bool
 	// heals: should the server refuse it, what was kept is sent again.
 	heals bool
+	// midst: a Query in the midst of a batch.
+	midst bool
 	// errand says what a Query of ours is for.
 	errand errand
 	// statement is what a Parse prepares or a Close closes; the entry holds a
