@@ -146,11 +146,6 @@ func (s *session) subscribed(e *hubEvent) {
 			s.staysOnServer()
 		}
 	}
-	if _, moved := l.moving[e.ticket]; moved {
-		if delete(l.moving, e.ticket); len(l.moving) == 0 {
-			l.queue.message(wire.AppendNotice(nil, notificationsMissed()))
-		}
-	}
 }
 
 // fromServer judges a notification that the client's own server brings.

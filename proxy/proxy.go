@@ -68,6 +68,7 @@ type Proxy struct {
 	keyring  keyring
 	counters processCounters
 	hazards  hazards
+	hubs     hubs
 	blind    rules                    // of sessions that have servers of their own
 	current  atomic.Pointer[settings] // stored with routesMu held
 	clients  atomic.Int64             // admitted, console apart
@@ -188,7 +189,7 @@ func (p *Proxy) Run() error {
 	}
 	loops.Wait()
 	p.stop()
-	p.endHubs()
+	p.hubs.end()
 	p.inquiries.shutdown()
 	p.pools.Shutdown()
 	p.tasks.Wait()
