@@ -64,6 +64,7 @@ type listening struct {
 	pinned   bool   // the way takes so long that the client is shown as pinned
 
 	queue outbox
+	own   own // what it has notified itself
 }
 
 const (

@@ -45,7 +45,8 @@ func startAudience(t *testing.T, server *pgserver.Server) *audience {
 }
 
 // userList is a user list. A user without a secret isn't in it.
-func userList(first, second string) (text string) {
+func userList(first, second string) string {
+	text := "\"postgres\" \"\"\n"
 	for _, row := range [][2]string{{"first", first}, {"second", second}} {
 		if row[1] != "" {
 			text += fmt.Sprintf("%q %q\n", row[0], row[1])

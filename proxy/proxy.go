@@ -56,6 +56,8 @@ type Proxy struct {
 	// consolePatience is how long a client of the console may take to read an
 	// answer.
 	consolePatience time.Duration
+	// ownPatience is how long a client waits for what it has notified itself.
+	ownPatience time.Duration
 	workers         []*worker
 	sockets         []socket
 	translation     *translation
@@ -108,6 +110,7 @@ func New(o Options) (*Proxy, error) {
 		translation: &translation{reserved: statementPrefix()},
 
 		consolePatience: consolePatience,
+		ownPatience:     ownPatience,
 	}
 	p.translation.catalog = prepared.NewCatalog(p.translation.reserved)
 	p.inquiries = newInquiries(p)
