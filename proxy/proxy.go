@@ -58,11 +58,11 @@ type Proxy struct {
 	consolePatience time.Duration
 	// ownPatience is how long a client waits for what it has notified itself.
 	ownPatience time.Duration
-	workers         []*worker
-	sockets         []socket
-	translation     *translation
-	ctx             context.Context // ends when everything is to end
-	stop            context.CancelFunc
+	workers     []*worker
+	sockets     []socket
+	translation *translation
+	ctx         context.Context // ends when everything is to end
+	stop        context.CancelFunc
 
 	// Safe for concurrent use.
 	params   state.Interner
