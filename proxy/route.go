@@ -155,6 +155,7 @@ func (p *Proxy) closeIdleRoutes() {
 			r.idleSince = now
 		case now-r.idleSince >= limit:
 			p.endRouteLocked(r)
+			p.hubs.renew(r)
 			p.pools.Remove(r.pool) // nothing is open in it
 		}
 	}
