@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -12,6 +14,8 @@ import (
 	"carpool/proxy/reactor"
 	"carpool/proxy/wire"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
@@ -180,5 +184,48 @@ func TestOwnNotificationsInAPipeline(t *testing.T) {
 		if got := k.told(); got != "a:1 b:2 a:3 b:5" {
 			t.Fatalf("heard %s", got)
 		}
+	}
+}
+
+// pgx, which prepares what it is given, has them when it returns.
+func TestPgxHasItsOwnNotifications(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\n")
+	p.patient()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := pgx.ParseConfig(p.url("postgres", "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	c.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { got = append(got, n.Payload) }
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // the test is over
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := conn.Exec(ctx, sql, args...); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	exec("select pg_notify($1, $2)", "news", "before it listens")
+	exec("listen news")
+	p.multiplexed()
+	for i := range 20 {
+		exec("select pg_notify($1, $2)", "news", fmt.Sprint(i))
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec("notify news, 'in a transaction'")
+		if err := tx.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{fmt.Sprint(i), "in a transaction"}; !slices.Equal(got, want) {
+			t.Fatalf("round %d: it has %q", i, got)
+		}
+		got = nil
 	}
 }
