@@ -12,8 +12,9 @@ import (
 // ready again. A statement that is sent to the hub's server after that answer
 // finds it signalled, and it sends its client all notifications that are there
 // before it is ready in turn. So the answer to any statement that was sent after a
-// commit was answered comes behind what that commit has notified. Servers before
-// version 13 send notifications behind the answer; with these they come late.
+// commit was answered comes behind what that commit has notified. Servers of
+// before version 13 may send notifications behind the answer; with these they come
+// late.
 
 // catchUp is a CatchUp that is under way.
 type catchUp struct {
