@@ -120,6 +120,10 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	}
 	refusal, name := s.exchange.refusalDue()
 	n := s.exchange.noted()
+	if h.Type == wire.ReadyForQuery && s.listening != nil && s.awaitsOwn(body, n.errand) {
+		srv.conn.Pause()
+		return false, true
+	}
 	if h.Type == wire.ErrorResponse && s.body > 0 && !s.bodyDrop || s.state == stateFarewell {
 		s.exchange.keeping = false // nothing can be put in here
 	}
@@ -133,6 +137,9 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	}
 	if len(s.exchange.withheld) > 0 && v != broken {
 		p.out = s.exchange.released(p.insert())
+	}
+	if h.Type == wire.ReadyForQuery && s.listening != nil && v == forward {
+		p.out = s.ownFirst(p.insert())
 	}
 	size, shown := min(h.Size(), len(rest)), v
 	if s.poisoned && v == forward {

@@ -21,7 +21,7 @@
 //     to the pool (server.go), reset first if need be.
 //     What the client has left there is found out first (settle.go, residue.go,
 //     deeds.go), and may make it keep the server (pin.go). What it listens on
-//     goes over to the route's hub (listening.go, hubs.go), whose notifications
+//     goes over to the database's hub (listening.go, hubs.go), whose notifications
 //     come to it between transactions (inbox.go, outbox.go).
 //  6. farewell.go: a client that leaves in the middle has its query cancelled
 //     and its transaction rolled back; the server is kept if that ends well.

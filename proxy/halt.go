@@ -209,8 +209,8 @@ func (p *Proxy) Hold(database string) error {
 	p.ordered("PAUSE", database)
 	for _, r := range routes {
 		r.pool.Hold()
-		r.reopenHub() // which waits in dialHub
 	}
+	p.hubs.reopen(database) // which waits in dial
 	return nil
 }
 
@@ -289,8 +289,8 @@ func (p *Proxy) Reconnect(database string) error {
 	p.ordered("RECONNECT", database)
 	for _, r := range routes {
 		r.pool.Retire()
-		r.reopenHub()
 	}
+	p.hubs.reopen(database)
 	return nil
 }
 

@@ -44,6 +44,7 @@ const (
 	hubSubscribed
 	hubLost
 	hubRestored
+	hubCaughtUp
 	hubOverran // notifications were dropped
 )
 
@@ -60,6 +61,9 @@ func (b *inbox) Lost(error) { b.post(hubEvent{kind: hubLost}) }
 
 // Restored implements notify.Listener.
 func (b *inbox) Restored() { b.post(hubEvent{kind: hubRestored}) }
+
+// CaughtUp implements notify.Listener.
+func (b *inbox) CaughtUp(ticket uint64) { b.post(hubEvent{kind: hubCaughtUp, ticket: ticket}) }
 
 func (b *inbox) post(e hubEvent) {
 	b.mu.Lock()
@@ -121,6 +125,8 @@ func (s *session) hubSays(e *hubEvent) {
 		l.queue.add(l.handover.Lost())
 	case hubRestored:
 		l.queue.message(wire.AppendNotice(nil, notificationsMissed()))
+	case hubCaughtUp:
+		s.caughtUp(e.ticket)
 	case hubOverran:
 		s.reject(tooManyNotifications(s.rules.listenQueue))
 	}
@@ -144,11 +150,6 @@ func (s *session) subscribed(e *hubEvent) {
 		case !l.handover.Has(e.channel) && l.onServer:
 			s.log().Warn("what a client listens on stays with its server, which it keeps", "error", e.err)
 			s.staysOnServer()
-		}
-	}
-	if _, moved := l.moving[e.ticket]; moved {
-		if delete(l.moving, e.ticket); len(l.moving) == 0 {
-			l.queue.message(wire.AppendNotice(nil, notificationsMissed()))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // LISTEN in transaction mode, where state_listen is multiplex: what a client
 // listens on moves from the server that executed its LISTEN to the hub, which
-// listens for all clients of a route.
+// listens for all clients of a database.
 //
 // The server at hand is, as far as listening goes,
 //
@@ -64,9 +64,7 @@ type listening struct {
 	pinned   bool   // the way takes so long that the client is shown as pinned
 
 	queue outbox
-	// moving are tickets of channels that another hub was asked for, after whose
-	// answers the client is told of the gap.
-	moving map[uint64]struct{}
+	own   own // what it has notified itself
 }
 
 const (
@@ -133,7 +131,7 @@ func (s *session) take(name string) bool {
 		l.late = !s.exchange.empty()
 	}
 	if l.hub == nil {
-		hub := s.route.listenHub()
+		hub := s.proxy.hubs.join(s.route)
 		if hub == nil {
 			return false
 		}
@@ -248,37 +246,11 @@ func (s *session) listenLasts() {
 	s.rearm()
 }
 
-// rehome takes what the client listens on to the hub of another route, to which
-// the session goes over. No server is at hand. What the hub before has brought
-// still counts, but not what it says of channels: the next one is asked for all.
+// rehome: the session goes over to another route of its database, which has the
+// same hub.
 func (s *session) rehome(to *route) {
-	l := s.listening
-	if l == nil || l.hub == nil {
-		return
-	}
-	hub := to.listenHub()
-	if hub == nil {
-		return // the proxy ends
-	}
-	l.hub.UnlistenAll(l.inbox)
-	overran := false
-	for _, e := range l.inbox.take() {
-		switch e.kind {
-		case hubNotes:
-			s.hubSays(&e)
-		case hubOverran:
-			overran = true
-		}
-	}
-	l.hub, l.inbox = hub, &inbox{session: s}
-	l.moving = make(map[uint64]struct{})
-	l.handover.Rehome(hub.Marker(), func(name string) uint64 {
-		ticket := hub.Listen(l.inbox, name)
-		l.moving[ticket] = struct{}{}
-		return ticket
-	})
-	if overran {
-		l.inbox.post(hubEvent{kind: hubOverran}) // for when the session has gone over
+	if l := s.listening; l != nil && l.hub != nil {
+		s.proxy.hubs.follow(s.route, to)
 	}
 }
 
@@ -286,6 +258,7 @@ func (s *session) rehome(to *route) {
 func (s *session) forgetListening() {
 	l := s.listening
 	if !l.onServer && l.queue.len() == 0 && (l.handover == nil || l.handover.Len() == 0) {
+		s.stopListening()
 		s.listening = nil
 	}
 }
@@ -309,10 +282,11 @@ func (s *session) settleListening() bool {
 	return true
 }
 
-// stopListening: the client has left.
+// stopListening: the client has left, or listens on nothing.
 func (s *session) stopListening() {
 	if l := s.listening; l != nil && l.hub != nil {
 		l.hub.UnlistenAll(l.inbox)
+		s.proxy.hubs.leave(s.route)
 	}
 }
 

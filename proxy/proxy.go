@@ -56,11 +56,13 @@ type Proxy struct {
 	// consolePatience is how long a client of the console may take to read an
 	// answer.
 	consolePatience time.Duration
-	workers         []*worker
-	sockets         []socket
-	translation     *translation
-	ctx             context.Context // ends when everything is to end
-	stop            context.CancelFunc
+	// ownPatience is how long a client waits for what it has notified itself.
+	ownPatience time.Duration
+	workers     []*worker
+	sockets     []socket
+	translation *translation
+	ctx         context.Context // ends when everything is to end
+	stop        context.CancelFunc
 
 	// Safe for concurrent use.
 	params   state.Interner
@@ -68,6 +70,7 @@ type Proxy struct {
 	keyring  keyring
 	counters processCounters
 	hazards  hazards
+	hubs     hubs
 	blind    rules                    // of sessions that have servers of their own
 	current  atomic.Pointer[settings] // stored with routesMu held
 	clients  atomic.Int64             // admitted, console apart
@@ -107,6 +110,7 @@ func New(o Options) (*Proxy, error) {
 		translation: &translation{reserved: statementPrefix()},
 
 		consolePatience: consolePatience,
+		ownPatience:     ownPatience,
 	}
 	p.translation.catalog = prepared.NewCatalog(p.translation.reserved)
 	p.inquiries = newInquiries(p)
@@ -188,7 +192,7 @@ func (p *Proxy) Run() error {
 	}
 	loops.Wait()
 	p.stop()
-	p.endHubs()
+	p.hubs.end()
 	p.inquiries.shutdown()
 	p.pools.Shutdown()
 	p.tasks.Wait()

@@ -111,11 +111,17 @@ func (p *Proxy) adopt(n *settings) (replaced int) {
 	p.translation.maxNames.Store(int64(n.MaxClientPreparedStatements))
 	limits := p.renewTenantsLocked(n)
 	var renewals []renewal
+	var others []*route
 	for _, r := range slices.Collect(maps.Values(p.routes)) {
-		if rn := p.renewRouteLocked(n, r); rn.action != keepPool {
+		rn := p.renewRouteLocked(n, r)
+		if rn.action != keepPool {
 			renewals = append(renewals, rn)
 		}
+		if rn.relogin {
+			others = append(others, r)
+		}
 	}
+	p.hubs.renew(others...)
 	p.forgetRoutesLocked()
 	p.routesMu.Unlock()
 
@@ -146,6 +152,8 @@ type renewal struct {
 	route    *route
 	action   poolAction
 	settings pool.Settings[*server]
+	// relogin: it has ended, or leads elsewhere or by another login.
+	relogin bool
 }
 
 type poolAction uint8
@@ -193,7 +201,7 @@ func (p *Proxy) renewRouteLocked(n *settings, r *route) renewal {
 	default:
 		p.endRouteLocked(r)
 		r.superseded.Store(true)
-		return renewal{route: r, action: removePool}
+		return renewal{route: r, action: removePool, relogin: true}
 	}
 	t := p.termsLocked(n, d, user, old)
 	if user != old.user {
@@ -209,13 +217,10 @@ func (p *Proxy) renewRouteLocked(n *settings, r *route) renewal {
 		return renewal{}
 	}
 	r.terms.Store(t)
-	if !t.dest.serves(old.dest) {
-		r.reopenHub()
-	}
 	if same {
-		return renewal{r, configurePool, r.settings(t)}
+		return renewal{route: r, action: configurePool, settings: r.settings(t)}
 	}
-	return renewal{r, replaceServers, r.settings(t)}
+	return renewal{route: r, action: replaceServers, settings: r.settings(t), relogin: !t.dest.serves(old.dest)}
 }
 
 // orphanLocked: the configuration has a route's database no more. Its clients
@@ -225,14 +230,14 @@ func (p *Proxy) orphanLocked(r *route) renewal {
 	switch {
 	case r.clients.Load() == 0:
 		p.endRouteLocked(r)
-		return renewal{route: r, action: removePool}
+		return renewal{route: r, action: removePool, relogin: true}
 	case r.orphaned:
 		return renewal{}
 	}
 	r.orphaned, r.auto = true, false
 	s := r.settings(r.terms.Load())
 	s.MinSize, s.Warm = 0, false
-	return renewal{r, configurePool, s}
+	return renewal{route: r, action: configurePool, settings: s}
 }
 
 // retuneListeners gives the listening sockets the options of another

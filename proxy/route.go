@@ -9,7 +9,6 @@ import (
 
 	"carpool/config"
 	"carpool/pool"
-	"carpool/proxy/notify"
 	"carpool/proxy/upstream"
 )
 
@@ -46,8 +45,6 @@ type route struct {
 	idleSince time.Duration // 0: not known to be idle
 
 	mu       sync.Mutex
-	hub      *notify.Hub // nil until a client listens
-	hubEnded bool
 	variants map[pool.Variant]*variant
 }
 
@@ -122,6 +119,7 @@ func (p *Proxy) leaveRoute(r *route) {
 	}
 	p.routesMu.Unlock()
 	if ended {
+		p.hubs.renew(r)
 		p.pools.Remove(r.pool)
 	}
 }
@@ -151,12 +149,13 @@ func (p *Proxy) closeIdleRoutes() {
 	for _, r := range p.routes {
 		switch {
 		case !r.auto:
-		case r.clients.Load() > 0 || r.pool.Stats().Open > 0:
+		case r.clients.Load() > 0 || r.pool.Stats().Open > 0 || p.hubs.lives(r):
 			r.idleSince = 0
 		case r.idleSince == 0:
 			r.idleSince = now
 		case now-r.idleSince >= limit:
 			p.endRouteLocked(r)
+			p.hubs.renew(r)
 			p.pools.Remove(r.pool) // nothing is open in it
 		}
 	}
@@ -174,8 +173,8 @@ func (p *Proxy) forgetRoutesLocked() {
 		p.forgetUserLocked(r.account)
 		if r.tenant.routes--; r.tenant.routes == 0 && p.databases[r.database] == r.tenant {
 			delete(p.databases, r.database)
+			p.hubs.forget(p, r.database)
 		}
-		p.tasks.Go(r.endHub)
 		return true
 	})
 }

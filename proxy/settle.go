@@ -246,6 +246,7 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 		}
 		s.server.temps = s.server.temps || e.Kind == state.KindCreateTemporary
 		s.executedFor(e, tag)
+		s.notified(e)
 		s.mended(e)
 		if !d.leaves || s.executedSQL(d, e) || d.lone && query && s.applied(e) {
 			continue

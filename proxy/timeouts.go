@@ -50,7 +50,7 @@ func (s *session) deadline(l *timeLimits) time.Duration {
 			return after(s.since, l.clientIdle)
 		}
 	case stateActive:
-		at := earlier(s.pinDeadline(), s.listenDeadline())
+		at := earlier(s.pinDeadline(), earlier(s.listenDeadline(), s.ownDeadline()))
 		if l != nil {
 			at = earlier(at, s.activeDeadline(l))
 		}
@@ -112,6 +112,10 @@ func (s *session) timeUp() {
 	case stateIdle:
 		s.idleTimeUp(now, l)
 	case stateActive:
+		if at := s.ownDeadline(); at != 0 && at <= now {
+			s.ownIsDue()
+			return
+		}
 		if at := s.listenDeadline(); at != 0 && at <= now {
 			s.listenLasts()
 			return

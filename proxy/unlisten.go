@@ -22,6 +22,9 @@ func (s *session) toldOf(e *state.Effect, prepared bool) bool {
 	if changesChannels(e) {
 		return prepared || s.listening != nil
 	}
+	if e.Kind == state.KindNotify {
+		return s.listening != nil || prepared && s.rules.multiplex
+	}
 	if prepared {
 		return s.rules.multiplex && new(state.Journal).Follows(e)
 	}

@@ -6,18 +6,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// databaseLabels are the labels of what the users of a database share.
+var databaseLabels = []string{"database"}
+
 // listenMetrics are those of the connections that listen for clients, of which
-// a pool has none until one of its clients does.
+// a database has none until one of its clients does. Whose login a connection
+// has changes; so that isn't told here.
 var listenMetrics = [...]metric[proxy.ListenStat]{
-	gauge("carpool_listen_clients", "Clients that listen by the pool's shared connection.", poolLabels,
+	gauge("carpool_listen_clients", "Clients that listen by the database's shared connection.", databaseLabels,
 		func(l *proxy.ListenStat) float64 { return float64(l.Listeners) }),
-	gauge("carpool_listen_channels", "Channels on which it listens for them.", poolLabels,
+	gauge("carpool_listen_channels", "Channels on which it listens for them.", databaseLabels,
 		func(l *proxy.ListenStat) float64 { return float64(l.Channels) }),
-	gauge("carpool_listen_connected", "Whether the shared connection is open. Without it, and with clients that listen, these hear nothing.", poolLabels,
+	gauge("carpool_listen_connected", "Whether the shared connection is open. Without it, and with clients that listen, these hear nothing.", databaseLabels,
 		func(l *proxy.ListenStat) float64 { return truth(l.Connected) }),
-	counter("carpool_listen_deliveries_total", "Notifications, once for every client that got one by the shared connection.", poolLabels,
+	counter("carpool_listen_deliveries_total", "Notifications, once for every client that got one by the shared connection.", databaseLabels,
 		func(l *proxy.ListenStat) float64 { return float64(l.Delivered) }),
-	counter("carpool_listen_gaps_total", "Times that the shared connection was lost while clients listened, who were told.", poolLabels,
+	counter("carpool_listen_gaps_total", "Times that the shared connection was lost while clients listened, who were told.", databaseLabels,
 		func(l *proxy.ListenStat) float64 { return float64(l.Gaps) }),
 }
 
@@ -38,7 +42,7 @@ func (read listeners) Collect(out chan<- prometheus.Metric) {
 	for i := range list {
 		for j := range listenMetrics {
 			m := &listenMetrics[j]
-			send(out, m.desc, m.kind, m.value(&list[i]), label(list[i].Database), label(list[i].User))
+			send(out, m.desc, m.kind, m.value(&list[i]), label(list[i].Database))
 		}
 	}
 }

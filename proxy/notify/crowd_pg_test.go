@@ -64,6 +64,7 @@ func (o *onlooker) Notes(batch []Note) {
 func (o *onlooker) Subscribed(string, uint64, error) { o.subscribed.add(1) }
 func (o *onlooker) Lost(error)                       { o.wrong.Add(1) }
 func (o *onlooker) Restored()                        {}
+func (o *onlooker) CaughtUp(uint64)                  {}
 
 // crowd has many listeners, on as many channels or fewer, and senders that
 // notify at random. Every notification reaches everyone it is for, once and in

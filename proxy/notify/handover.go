@@ -252,17 +252,6 @@ func (h *Handover) Lost() (released []Note) {
 	return h.release()
 }
 
-// Rehome notes that another hub, with another marker, takes the place of the
-// one that has had all channels alone (Done). listen asks it for a channel and
-// returns the ticket. What is notified until it has Subscribed may be missed.
-func (h *Handover) Rehome(marker string, listen func(channel string) uint64) {
-	h.marker = marker
-	h.release()
-	for name := range h.claims {
-		h.put(name, claim{listen(name), settled})
-	}
-}
-
 // put makes a claim, or changes it.
 func (h *Handover) put(channel string, c claim) {
 	h.remove(channel)

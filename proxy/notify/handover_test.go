@@ -27,7 +27,6 @@ func note(channel, payload string) Note {
 //	+c     Begin          c=     Subscribed    c!  Refused    -c  Forget
 //	c~     Subscribed, as the answer to the first Begin of c
 //	mark   Mark           unmark Unmark        lost  Lost
-//	home   Rehome
 //	S:c1   the server brings 1 on channel c    H:c1  the hub does
 //	S:*    the server brings the token         H:*   the hub does
 func play(t *testing.T, script string) (got string) {
@@ -63,12 +62,6 @@ func play(t *testing.T, script string) (got string) {
 			h.Unmark()
 		case word == "lost":
 			release(h.Lost())
-		case word == "home":
-			h.Rehome(testMarker, func(channel string) uint64 {
-				last++
-				tickets[channel] = last
-				return last
-			})
 		case word == "done?":
 			out = append(out, fmt.Sprint(h.Done()))
 		case word == "all":
@@ -135,8 +128,6 @@ func TestHandover(t *testing.T) {
 		{"lost, and the token of before comes", "+a a= mark lost a= mark S:a1", "a1"},
 		{"lost with a settled channel's kept", "+a a= mark S:* H:* +b b= mark H:* H:b1 H:a1 lost S:b1 H:a2", "a1 b1 a2"},
 		{"lost when all is settled", "+a a= mark S:* H:* lost S:a1 a= H:a2 done?", "a2 true"},
-		{"another hub", "+a a= mark S:* H:* home H:a1 a= H:a2 done? home a!", "a1 a2 true deaf"},
-		{"another hub, and then a new channel", "+a a= mark S:* H:* home +b a= b= S:b1 mark S:* H:a1 H:b1 H:* H:b2 done?", "b1 a1 b2 true"},
 		{"refused before it began", "+a a! S:a1 H:a1", "a1"},
 		{"refused after a loss", "+a a= mark S:* H:* lost a!", "deaf"},
 	} {

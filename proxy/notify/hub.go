@@ -35,6 +35,9 @@ type Listener interface {
 	// Restored says that after a loss all of the Listener's channels are
 	// subscribed again: the time to tell the client that there may be a gap.
 	Restored()
+	// CaughtUp says that all has come that CatchUp asked for, or that it can't be
+	// known. ticket is what CatchUp returned.
+	CaughtUp(ticket uint64)
 }
 
 // Hub listens on a database's channels for all its Listeners through one
@@ -157,6 +160,14 @@ func (h *Hub) Token(l Listener) string {
 	token := h.marker + "." + random() // which nobody can bring before it is due
 	h.post(command{do: doExpect, listener: l, token: token})
 	return token
+}
+
+// CatchUp asks for what was notified by transactions whose commit the server has
+// answered by now: CaughtUp is called behind it, after the next loss at the
+// latest, at once while there is no connection. The ticket tells this CatchUp
+// from others.
+func (h *Hub) CatchUp(l Listener) (ticket uint64) {
+	return h.post(command{do: doCatchUp, listener: l})
 }
 
 // Reopen closes the connection, if there is one, and opens another: for when the

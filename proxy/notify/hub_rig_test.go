@@ -67,7 +67,7 @@ func startHub(t testing.TB, dial Dialer, tm times) *Hub {
 
 // said is one call of a Listener's method.
 type said struct {
-	what    string // notes, subscribed, refused, lost, restored
+	what    string // notes, subscribed, refused, lost, restored, caught up
 	notes   []Note
 	channel string
 	ticket  uint64
@@ -96,6 +96,7 @@ func (e *ear) hear(s said) {
 func (e *ear) Notes(batch []Note) { e.hear(said{what: "notes", notes: batch}) }
 func (e *ear) Lost(err error)     { e.hear(said{what: "lost", err: err}) }
 func (e *ear) Restored()          { e.hear(said{what: "restored"}) }
+func (e *ear) CaughtUp(t uint64)  { e.hear(said{what: "caught up", ticket: t}) }
 func (e *ear) Subscribed(channel string, ticket uint64, err error) {
 	what := "subscribed"
 	if err != nil {

@@ -36,6 +36,8 @@ type link struct {
 	sentAt   time.Time   // when the last of them was
 	heardAt  time.Time   // when the last bytes came
 	idleAt   time.Time   // since when no channel is wanted; zero: one is
+	behind   []catchUp   // that wait for a statement to be sent after they were asked for
+	catching []catchUp   // that end with the answer to one that is under way
 	report   wire.Report // of the ErrorResponse to the first of underWay
 	failed   bool        // there was one
 	buf      []byte      // scratch of say
@@ -58,6 +60,7 @@ const (
 	forListen
 	forUnlisten
 	forLife
+	forCatchUp
 )
 
 // statement is one that was sent to the server.
@@ -214,6 +217,7 @@ func (h *Hub) speak(now time.Time) bool {
 			h.say(now, forUnlisten, ch, "UNLISTEN "+quote(ch.name))
 		}
 	}
+	h.sayCatchUps(now)
 	return h.flush()
 }
 
@@ -271,6 +275,11 @@ func (h *Hub) answered() error {
 			return err
 		}
 		r.ceased(s.channel)
+	case forCatchUp:
+		if err != nil {
+			return err
+		}
+		l.caughtUp()
 	}
 	return nil
 }
@@ -305,8 +314,9 @@ func (h *Hub) hangUp() {
 	if l.stream != nil {
 		l.stream.end()
 	}
-	retry, retryAt, warned := l.retry, l.retryAt, l.warned
-	*l = link{retry: retry, retryAt: retryAt, warned: warned}
+	ended := *l
+	*l = link{retry: ended.retry, retryAt: ended.retryAt, warned: ended.warned}
 	h.counters.connected.Store(false)
 	h.counters.pid.Store(0)
+	ended.giveUp()
 }

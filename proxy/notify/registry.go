@@ -15,6 +15,7 @@ const (
 	doUnlistenAll
 	doExpect // a token
 	doReopen
+	doCatchUp
 )
 
 // command is a call of one of the hub's methods, on its way to run.
@@ -115,6 +116,9 @@ func (h *Hub) carryOut(c *command) {
 				r.leave(sub, ch)
 			}
 		}
+		h.link.forgetCatchUps(c.listener)
+	case doCatchUp:
+		h.catchUp(c)
 	case doReopen:
 		h.link.stale = true // see attend
 	case doExpect:
