@@ -32,6 +32,7 @@ test:
 	@$(MAKE) --no-print-directory lint cross
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 	CGO_ENABLED=1 go test -race -timeout 10m -tags quiet -run TestQuiet ./cmd/carpool
+	CGO_ENABLED=0 go test -timeout 5m -tags quiet -run TestQuiet ./proxy
 
 # One static binary, ./carpool.
 build:

@@ -241,6 +241,7 @@ func (s *session) heal(srv *server) {
 // in the conversation.
 func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note) {
 	errand, d := n.errand, n.deeds
+	s.residue.answered(t)
 	switch t {
 	case wire.ReadyForQuery:
 		if s.listening != nil {

@@ -43,6 +43,8 @@ type residue struct {
 	restore []string
 	// lasting: not all of them by SET LOCAL.
 	lasting bool
+	// taken: they certainly were, since nothing came behind it.
+	taken bool
 	// restored are those of the transaction that were set again in its midst. One
 	// that isn't set at the end was rolled back, and the RESET with it.
 	restored []string
@@ -238,7 +240,7 @@ func (r *residue) settled(asked, held state.Holdings) {
 // forgetSuspicion: what there was to be asked about is settled.
 func (r *residue) forgetSuspicion() {
 	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
-	r.restore, r.lasting, r.findings, r.attempts = r.restore[:0], false, nil, 0
+	r.restore, r.lasting, r.taken, r.findings, r.attempts = r.restore[:0], false, false, nil, 0
 	r.restored, r.resets, r.whole = r.restored[:0], r.resets[:0], false
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
 
 	"carpool/proxy/state"
@@ -15,8 +16,10 @@ import (
 //   - at the end of a transaction the value is the client's again from then on,
 //     and set ahead of its next message as any parameter is (settle.go);
 //   - in the midst of one, what is no longer set is set again at once (restore).
-//     The server decides which that is: a RESET may have been rolled back to a
-//     savepoint by then, or another SET have followed it.
+//     If nothing came behind the RESET, that is all it was for. Or else the server
+//     decides which that is: the RESET may have been rolled back to a savepoint by
+//     then, or another SET have followed it. That takes a query, behind which
+//     there can be no SET TRANSACTION ISOLATION LEVEL in the transaction.
 //
 // What comes behind a RESET in the same Query, or before the Sync of the same
 // batch, can't wait, and runs with the server's value.
@@ -50,9 +53,12 @@ func (s *session) recovers() bool {
 }
 
 // restoreLater notes parameters that a RESET took to the server's default, in
-// case the transaction goes on.
-func (s *session) restoreLater(r *residue, e *state.Effect) {
-	taken := false
+// case the transaction goes on. tag is the body of the statement's CommandComplete,
+// if there is one.
+func (s *session) restoreLater(r *residue, e *state.Effect, tag []byte) {
+	// A call of set_config can do as much as a RESET, among others that undo it.
+	command := bytes.Equal(tag, tagReset) || bytes.Equal(tag, tagSet)
+	first, taken := len(r.restore) == 0, false
 	switch e.Kind {
 	case state.KindReset:
 		_, taken = s.startup.Value(string(e.Name))
@@ -65,6 +71,27 @@ func (s *session) restoreLater(r *residue, e *state.Effect) {
 	}
 	if taken && e.Scope == state.ScopeSession {
 		r.lasting = true
+	}
+	if taken {
+		r.taken = first && command
+	}
+}
+
+var (
+	tagReset = []byte("RESET\x00")
+	tagSet   = []byte("SET\x00") // of SET ... TO DEFAULT
+)
+
+// answered notes that the server has sent a message of type t, before anything
+// that it means is noted.
+func (r *residue) answered(t byte) {
+	if r == nil || len(r.restore) == 0 {
+		return
+	}
+	switch t {
+	case wire.ReadyForQuery, wire.ParameterStatus, wire.NoticeResponse, wire.NotificationResponse, wire.CloseComplete:
+	default:
+		r.taken = false
 	}
 }
 
@@ -87,13 +114,19 @@ func (s *session) restore(r *residue) {
 			}
 		}
 	}
-	out := state.AppendRestore(s.w.toServer[:0], wanted, !r.lasting)
+	out, ok := s.w.toServer[:0], false
+	if r.taken {
+		out, ok = state.AppendSettings(out, wanted, !r.lasting)
+	}
+	if !ok {
+		out = state.AppendRestore(out, wanted, !r.lasting)
+	}
 	for _, name := range r.restore {
 		if !slices.Contains(r.restored, name) {
 			r.restored = append(r.restored, name)
 		}
 	}
-	r.restore, r.lasting = r.restore[:0], false
+	r.restore, r.lasting, r.taken = r.restore[:0], false, false
 	if len(out) > 0 {
 		s.exchange.ask(errandRestore)
 		s.unnamed.here = false

@@ -82,6 +82,18 @@ func TestResetIsAsOnAConnectionOfItsOwn(t *testing.T) {
 		{"begin; reset timezone; set timezone to 'GMT'", show, "commit", show},
 		{"begin; reset timezone; set timezone to 'GMT'; commit", show},
 		{"begin; reset all; set work_mem to '4MB'; commit", show},
+		// What may only come before any query, and may come behind a RESET.
+		{"begin", "reset statement_timeout", "set transaction isolation level serializable", show, "show transaction_isolation", "commit", show},
+		{"x:begin", "x:set statement_timeout to default", "x:set transaction isolation level serializable", "x:" + show, "x:commit", show},
+		{"begin", "set local work_mem to default", "set transaction isolation level repeatable read", show, "commit", show},
+		{"begin", "reset statement_timeout", "set statement_timeout to '5s'", "reset statement_timeout", "set transaction isolation level serializable", show, "commit", show},
+		{"begin; set statement_timeout to '5s'; reset statement_timeout", "set transaction isolation level serializable", show, "rollback", show},
+		// A RESET that may look like one nothing came behind.
+		{"set statement_timeout to '5s'", "begin; savepoint a", "reset statement_timeout; rollback to a", show, "commit", show},
+		{"set statement_timeout to '5s'", "begin; savepoint a", "y:reset statement_timeout|x:rollback to a", show, "commit", show},
+		{"begin", "select set_config('statement_timeout', null, false) is null, set_config('statement_timeout', '5s', false)", show, "commit", show},
+		{"begin", "y:reset statement_timeout|x:select set_config('statement_timeout', '5s', false)", show, "commit", show},
+		{"begin; savepoint a", "reset statement_timeout; select 1/0", "rollback to a", show, "commit", show},
 		// For the transaction alone.
 		{"set statement_timeout to '5s'", "begin", "set local statement_timeout to default", show, "commit", show},
 		{"set statement_timeout to '5s'", "begin", "select set_config('statement_timeout', null, true) is null|" + show, "commit|" + show},

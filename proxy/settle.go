@@ -254,7 +254,7 @@ func (s *session) executed(d *deeds, query bool, tag []byte) {
 		r := s.remember()
 		s.may(d, e)
 		r.did(e, d.lone && query)
-		s.restoreLater(r, e)
+		s.restoreLater(r, e, tag)
 	}
 	if query {
 		d.completed++

@@ -35,6 +35,7 @@ var idleTexts = map[string]Holdings{
 	"set session characteristics as transaction not deferrable": HoldsParameters,
 	"reset a.b":                             HoldsParameters,
 	"reset session.x":                       HoldsParameters,
+	`reset "VACUUM_MEM"`:                    HoldsParameters,
 	"reset all":                             HoldsParameters,
 	"reset role":                            HoldsParameters,
 	"reset session authorization":           HoldsParameters,

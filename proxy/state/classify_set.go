@@ -281,6 +281,9 @@ func (c *Classifier) reset() {
 
 // emitParameter emits a setting, which with some parameters is another effect.
 func (c *Classifier) emitParameter(e Effect) {
+	if now, old := nameNow(e.Name); old {
+		e.Name = c.written(now)
+	}
 	switch {
 	case equalFold("transaction_isolation", e.Name), equalFold("transaction_read_only", e.Name), equalFold("transaction_deferrable", e.Name):
 		c.emit(Effect{Kind: KindSetTransaction, Scope: ScopeTransaction, Exact: e.Exact})

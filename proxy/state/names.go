@@ -61,10 +61,32 @@ func loginOnly(name string) bool {
 	return strings.HasPrefix(name, "_pq_.")
 }
 
+// renamed are parameters that Postgres still takes by the names they once had.
+// It lists and shows them by the new ones alone.
+var renamed = [...]struct{ old, now string }{
+	{"sort_mem", "work_mem"},
+	{"vacuum_mem", "maintenance_work_mem"},
+}
+
+// nameNow returns the name that the parameter called name has now, if name is
+// one it once had.
+func nameNow(name []byte) (now string, old bool) {
+	for i := range renamed {
+		if equalFold(renamed[i].old, name) {
+			return renamed[i].now, true
+		}
+	}
+	return "", false
+}
+
 // Canonical returns name in the spelling that servers report, or a copy of it
-// if it isn't a parameter that Postgres reports, and whether it is Tracked.
-// For the parameters of Postgres it doesn't allocate.
+// if it isn't a parameter that Postgres reports, and whether it is Tracked. Of a
+// parameter that once had this name it is the name of today.
+// For the parameters that Postgres reports it doesn't allocate.
 func Canonical(name []byte) (string, bool) {
+	if now, old := nameNow(name); old {
+		return now, true
+	}
 	for i := range known {
 		if equalFold(known[i].name, name) {
 			return known[i].name, true

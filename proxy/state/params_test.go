@@ -236,6 +236,8 @@ func TestNames(t *testing.T) {
 		{"is_superuser", "is_superuser", false, false},
 		{"session_authorization", "session_authorization", false, false},
 		{"role", "role", false, false},
+		{"Sort_Mem", "work_mem", true, true},
+		{"vacuum_mem", "maintenance_work_mem", true, true},
 		{"user", "user", true, false},
 		{"options", "options", true, false},
 		{"_pq_.x", "_pq_.x", true, false},

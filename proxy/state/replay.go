@@ -127,6 +127,34 @@ func AppendRestore(dst []byte, wanted *Params, local bool) []byte {
 	return wire.Finish(append(dst, 0), mark)
 }
 
+// AppendSettings appends one Query message that sets the parameters of wanted in
+// the midst of a transaction, whatever the session has: after a RESET of all of
+// them, AppendRestore comes to the same. It does so by commands that SET
+// TRANSACTION may follow, as it may follow a RESET and no query. It appends
+// nothing if nothing is wanted; ok is false, and dst as it was, if there is a
+// value that such a command can't be written for. local is for SET LOCAL. What
+// holds for AppendReplay holds for it too.
+func AppendSettings(dst []byte, wanted *Params, local bool) (out []byte, ok bool) {
+	if wanted == nil {
+		return dst, true
+	}
+	start := len(dst)
+	dst, mark := wire.Begin(dst, wire.Query)
+	for i := range wanted.list {
+		p := &wanted.list[i]
+		if !isASCII(p.value) || takesQuotedList(p.name) {
+			return dst[:start], false
+		}
+		dst = append(dst, "SET "...)
+		if local {
+			dst = append(dst, "LOCAL "...)
+		}
+		dst = append(appendName(dst, p.name), " TO "...)
+		dst = append(AppendLiteral(dst, p.value), ';')
+	}
+	return wire.Finish(append(dst, 0), mark), true
+}
+
 // identity are the parameters that decide what a session may set. They are
 // given up before anything else is set and taken on after it, the role last,
 // since setting session_authorization gives it up.

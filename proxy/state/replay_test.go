@@ -163,6 +163,16 @@ func FuzzReplay(f *testing.F) {
 		if AppendReplay(nil, b, b) != nil {
 			t.Error("equal sets need a query")
 		}
+		if again, ok := AppendSettings(nil, b, true); ok {
+			text := string(again[wire.HeaderLen : len(again)-1])
+			list, closed := statements(text, false)
+			for _, s := range list {
+				closed = closed && strings.HasPrefix(s, `SET LOCAL "`)
+			}
+			if !isASCII(text) || !closed || len(list) != b.Len() {
+				t.Fatalf("%q is %q", text, list)
+			}
+		}
 	})
 }
 
