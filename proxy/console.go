@@ -47,9 +47,15 @@ const consolePatience = 30 * time.Second
 // consoleClient is what a session is that talks to the console.
 type consoleClient struct {
 	ConsoleSession
-	user string
-	stop context.CancelCauseFunc // ends what is being done for it; nil if nothing is
-	due  bool                    // whether it has read its answer is to be looked at
+	session *session
+	user    string
+	admin   bool
+	stop    context.CancelCauseFunc // ends what is being done for it; nil if nothing is
+	due     bool                    // whether it has read its answer is to be looked at
+
+	// Guarded by the mu of the proxy's consoles.
+	busy  bool          // something is being done for it
+	heard time.Duration // when it last sent something, or was answered
 }
 
 // openConsole lets a client in to the console, if it may.
@@ -60,7 +66,17 @@ func (s *session) openConsole() {
 		s.refuse(loginRejected("not allowed", "Only users in admin_users and stats_users may use the console."))
 		return
 	}
-	s.console = &consoleClient{ConsoleSession: p.console.Open(user, admin), user: user}
+	c := &consoleClient{session: s, user: user, admin: admin, heard: s.w.Now()}
+	gone, ok := p.consoles.enter(c, s.login.own)
+	if !ok {
+		s.refuse(tooManyConsoles())
+		return
+	}
+	if gone != nil {
+		gone.giveWay()
+	}
+	c.ConsoleSession = p.console.Open(user, admin)
+	s.console = c
 	p.keys.add(s, 0, s.login.identity.ProtocolMinor)
 	s.client.Send(startup.AppendWelcome(nil, s.key.pid, s.key.bytes(), appendStatuses(nil, p.console.Parameters(), nil)))
 	s.login = nil
@@ -91,6 +107,7 @@ func (s *session) consoleBytes(b []byte) int {
 		return 0
 	}
 	s.client.Pause()
+	s.proxy.consoles.note(s.console, true, s.w.Now())
 	console, body := s.console, slices.Clone(b[wire.HeaderLen:h.Size()])
 	var ctx context.Context
 	ctx, console.stop = context.WithCancelCause(s.proxy.ctx)
@@ -107,6 +124,7 @@ func (s *session) consoleAnswered(answer []byte) {
 	}
 	s.console.stop(nil)
 	s.console.stop = nil
+	s.proxy.consoles.note(s.console, false, s.w.Now())
 	s.client.Send(answer)
 	s.client.Resume()
 	s.console.due = true
@@ -132,6 +150,7 @@ func (c *consoleClient) interrupt(why error) {
 
 // end is the end of the session.
 func (c *consoleClient) end() {
+	c.session.proxy.consoles.leave(c)
 	c.interrupt(nil)
 	c.Close()
 }

@@ -98,6 +98,7 @@ func (t *Traffic) add(c *traffic) {
 type processCounters struct {
 	accepted       atomic.Int64 // connections
 	acceptFailed   atomic.Int64
+	gaveWay        atomic.Int64 // logins that were ended to make room for others
 	cancels        atomic.Int64 // requests with a key that is in use
 	cancelsUnknown atomic.Int64
 	cancelsFailed  atomic.Int64

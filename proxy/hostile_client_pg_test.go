@@ -248,7 +248,7 @@ func TestQueryBehindTheStartupPacket(t *testing.T) {
 // good one nor stay, nor cost more than a small struct each.
 func TestSlowLogins(t *testing.T) {
 	const clients, loginTimeout = 1000, 4 * time.Second
-	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\ntcp_defer_accept = 0\nclient_login_timeout = %d\n", int(loginTimeout.Seconds()))+clientTLS(t).settings("allow"))
+	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\ntcp_defer_accept = 0\nmax_client_logins = %d\nclient_login_timeout = %d\n", clients+10, int(loginTimeout.Seconds()))+clientTLS(t).settings("allow"))
 	p.checkServing()
 	kinds := map[string]struct {
 		bytes  []byte

@@ -26,7 +26,9 @@ func (s *session) identified() {
 		return
 	}
 	n := p.current.Load()
-	if !l.console && !p.admit(s, n.MaxClientConn) {
+	// A place is taken by who has proven who it is; but where there is none it
+	// needn't come to that.
+	if !l.console && p.clients.Load() >= int64(n.MaxClientConn) {
 		s.refuse(tooManyClients("max_client_conn", n.MaxClientConn))
 		return
 	}

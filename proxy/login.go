@@ -15,6 +15,7 @@ import (
 
 // login is what a session needs until its client is let in.
 type login struct {
+	session  *session
 	settings *settings // that it began under
 	machine  *startup.Machine
 	identity startup.Identity
@@ -35,10 +36,14 @@ type login struct {
 
 	secret    auth.Secret    // the user's; the zero value if it isn't known
 	mechanism auth.Mechanism // by which it is proven; nil if it isn't
+
+	older, younger *login // of the loop's logins under way
+	waiting        bool   // it is among them
 }
 
 // end gives up a login that isn't through.
 func (l *login) end(s *session) {
+	s.w.logins.leave(l)
 	if l.stop != nil {
 		l.stop()
 	}
@@ -156,6 +161,7 @@ func (s *session) loginTimedOut() {
 // authenticated: the client is who it says. Now it is told whether the
 // database exists and whether there is room.
 func (s *session) authenticated() {
+	s.w.logins.leave(s.login)
 	s.noteSecret()
 	id := &s.login.identity
 	if s.login.console {
@@ -164,6 +170,10 @@ func (s *session) authenticated() {
 	}
 	if s.proxy.refusing.Load() {
 		s.refuse(notAccepting())
+		return
+	}
+	if limit := s.proxy.Config().MaxClientConn; !s.proxy.admit(s, limit) {
+		s.refuse(tooManyClients("max_client_conn", limit))
 		return
 	}
 	if !s.proxy.Config().Reaches(id.User, id.Database) {

@@ -22,7 +22,7 @@ func TestManualQuotesErrors(t *testing.T) {
 	}
 	rejected := refusalReport(refuseState, "state_temporary", 0)
 	for _, r := range []wire.Report{
-		queryWaitTimedOut(2*time.Minute, nil), noServer(errors.New("connection refused")), inquiryFailed(), tooManyClients("max_client_conn", 1), rejected,
+		queryWaitTimedOut(2*time.Minute, nil), noServer(errors.New("connection refused")), inquiryFailed(), tooManyClients("max_client_conn", 1), tooManyLogins(1), rejected,
 		serverClosed(), idleTransactionTimedOut(0), queryTimedOut(0), clientIdleTimedOut(0), shuttingDown(), adminDisconnect(),
 	} {
 		if !strings.Contains(troubles, r.Severity+": "+r.Message+"` ("+r.Code+")") && !strings.Contains(troubles, "`"+r.Message+"` ("+r.Code+")") {

@@ -73,7 +73,7 @@ type Proxy struct {
 	hubs     hubs
 	blind    rules                    // of sessions that have servers of their own
 	current  atomic.Pointer[settings] // stored with routesMu held
-	clients  atomic.Int64             // admitted, console apart
+	clients  atomic.Int64             // let in, console apart
 	stopping atomic.Bool
 	refusing atomic.Bool   // new clients are turned away, which may be later
 	ids      atomic.Uint64 // the last that a client or server was given
@@ -81,6 +81,9 @@ type Proxy struct {
 	tasks    sync.WaitGroup
 	drain    drain
 	halts    halts
+	consoles consoles
+
+	loginsWarned atomic.Int64 // when the log last told that logins give way, 0 for never
 
 	reloadMu sync.Mutex // held by Reload; nothing that serves a client waits for it
 
@@ -318,7 +321,7 @@ func (a accepted) Run(*reactor.Loop) {
 			p.log.Debug("setting options of a client's socket", "error", err)
 		}
 	}
-	s.login = &login{settings: n, machine: startup.New(n.startup, via)}
+	s.login = &login{session: s, settings: n, machine: startup.New(n.startup, via)}
 	if err := w.Attach(&s.client, a.fd, s); err != nil {
 		p.log.Warn("a new connection can't be served", "error", err)
 		_ = unix.Close(a.fd)
@@ -327,6 +330,7 @@ func (a accepted) Run(*reactor.Loop) {
 	s.entered = true
 	w.enter(s)
 	s.become(stateLogin)
+	s.beginLogin(n)
 }
 
 // admit counts a client towards max_client_conn, if there is room.

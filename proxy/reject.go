@@ -35,6 +35,27 @@ func tooManyClients(setting string, limit int) wire.Report {
 	return r
 }
 
+// tooManyLogins is what a client is told whose login takes longer than that of
+// others, of whom there are many.
+func tooManyLogins(limit int) wire.Report {
+	r := fatal("53300", "too many logins under way (max_client_logins)", "Log in without a pause, or raise max_client_logins.")
+	r.Detail = fmt.Sprintf("%d may be under way at once, and of those this one had lasted for the longest.", limit)
+	return r
+}
+
+func tooManyConsoles() wire.Report {
+	r := fatal("53300", "no more console connections allowed", "Close connections to the console that aren't used.")
+	r.Detail = fmt.Sprintf("The console has %d clients at once, and none of them can be sent away for this one.", mostConsoles)
+	return r
+}
+
+// consolePlaceTaken is what a client of the console is told that was idle.
+func consolePlaceTaken() wire.Report {
+	r := fatal("57P05", "the console has given the place of this connection to a newer one", "Close connections to the console that aren't used.")
+	r.Detail = fmt.Sprintf("The console has %d clients at once.", mostConsoles)
+	return r
+}
+
 func noSuchDatabase(name string) wire.Report {
 	return fatal("3D000", fmt.Sprintf("no such database: %s", name),
 		"Add it to [databases], or a fallback named *.")

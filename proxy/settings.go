@@ -28,6 +28,7 @@ type settings struct {
 	static    map[string]auth.Secret
 	clientTLS *tls.Config // nil: clients aren't offered TLS
 	serverTLS map[config.TLS]serverTLS
+	maxLogins int                // under way at once
 	files     map[string]fileSum // of every file that was read
 	replaced  chan struct{}      // closed when others are in force
 }
@@ -82,6 +83,7 @@ func readSettings(c *config.Config, before *settings, log *slog.Logger) (n *sett
 			TLS: startupTLS(c.ClientTLS.Mode), DirectTLS: true, MaxPacket: c.MaxStartupPacketSize,
 			IgnoreOptions: containsFold(c.IgnoreStartupParameters, "options"),
 		},
+		maxLogins: loginLimit(c, descriptorLimit()),
 		static:    make(map[string]auth.Secret, len(c.StaticUsers)),
 		serverTLS: make(map[config.TLS]serverTLS),
 		files:     make(map[string]fileSum),

@@ -79,11 +79,12 @@ func (p *Proxy) Pools() []PoolView {
 type State struct {
 	Poller   string
 	Loops    int
-	Clients  int64 // admitted
+	Clients  int64 // that are logged in, those of the console apart
 	Stopping bool
 
 	Accepted       int64 // connections
 	AcceptFailed   int64
+	GaveWay        int64            // logins that were ended to make room for others
 	Cancels        int64            // requests for a session that was there
 	CancelsUnknown int64            // with a key that is nobody's
 	CancelsFailed  int64            // not delivered in time
@@ -103,7 +104,7 @@ func (p *Proxy) State() State {
 	st := State{
 		Poller: p.workers[0].PollerName(), Loops: len(p.workers),
 		Clients: p.clients.Load(), Stopping: p.stopping.Load(),
-		Accepted: p.counters.accepted.Load(), AcceptFailed: p.counters.acceptFailed.Load(),
+		Accepted: p.counters.accepted.Load(), AcceptFailed: p.counters.acceptFailed.Load(), GaveWay: p.counters.gaveWay.Load(),
 		Cancels: p.counters.cancels.Load(), CancelsUnknown: p.counters.cancelsUnknown.Load(),
 		CancelsFailed: p.counters.cancelsFailed.Load(), Errors: p.counters.toClients.counts(),
 		ServerErrors: p.counters.fromServers.counts(), Statements: p.translation.catalog.Len(),

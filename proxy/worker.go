@@ -24,9 +24,10 @@ type worker struct {
 	// transactions counts those that may be looked into whatever they say.
 	transactions int
 	// first is the head of the list of sessions on this loop.
-	first *session
-	count int
-	walks []*walk // under way
+	first  *session
+	count  int
+	walks  []*walk // under way
+	logins logins
 	// servers are those on this loop.
 	servers map[*server]struct{}
 }

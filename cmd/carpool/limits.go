@@ -8,8 +8,9 @@ import (
 )
 
 // otherFiles are the descriptors that a process has besides those of clients
-// and servers: listening sockets, pollers, cancel requests under way, the log.
-const otherFiles = 64
+// and servers: listening sockets, pollers, clients of the console, logins and
+// cancel requests under way, the log.
+const otherFiles = 128
 
 // checkFileLimit compares the descriptors that the process may have with those
 // that it may come to need.

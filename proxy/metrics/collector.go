@@ -51,7 +51,7 @@ func counter[T any](name, help string, labels []string, value func(*T) float64) 
 type state = proxy.State
 
 var processMetrics = [...]metric[state]{
-	gauge("carpool_clients", "Clients that are logged in or logging in, those of the console apart.", nil,
+	gauge("carpool_clients", "Clients that are logged in, those of the console apart.", nil,
 		func(s *state) float64 { return float64(s.Clients) }),
 	gauge("carpool_event_loops", "Event loops that serve clients.", nil,
 		func(s *state) float64 { return float64(s.Loops) }),
@@ -63,6 +63,8 @@ var processMetrics = [...]metric[state]{
 		func(s *state) float64 { return float64(s.Accepted) }),
 	counter("carpool_accept_failures_total", "Times that a connection couldn't be accepted.", nil,
 		func(s *state) float64 { return float64(s.AcceptFailed) }),
+	counter("carpool_logins_displaced_total", "Logins under way that were ended to make room for others (max_client_logins).", nil,
+		func(s *state) float64 { return float64(s.GaveWay) }),
 	counter("carpool_cancel_requests_total", "Cancel requests for a client that was there.", nil,
 		func(s *state) float64 { return float64(s.Cancels) }),
 	counter("carpool_cancel_requests_unknown_total", "Cancel requests with a key that is nobody's.", nil,

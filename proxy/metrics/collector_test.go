@@ -76,7 +76,7 @@ func busy() proxy.PoolView {
 
 func TestValues(t *testing.T) {
 	st := proxy.State{
-		Poller: "epoll", Loops: 2, Clients: 60, Stopping: true, Accepted: 61, AcceptFailed: 62, Cancels: 63, CancelsUnknown: 64,
+		Poller: "epoll", Loops: 2, Clients: 60, Stopping: true, Accepted: 61, AcceptFailed: 62, GaveWay: 73, Cancels: 63, CancelsUnknown: 64,
 		CancelsFailed: 65, Statements: 66, Errors: map[string]int64{"53300": 67}, LoopTimes: []time.Duration{time.Second, 1500 * time.Millisecond},
 		ServerErrors: map[string]int64{"23505": 68}, Lookups: proxy.LookupCounts{Found: 69, Unknown: 70, Failed: 71, Remembered: 72},
 	}
@@ -94,6 +94,7 @@ func TestValues(t *testing.T) {
 		{"carpool_prepared_statements", "", 66},
 		{"carpool_connections_accepted_total", "", 61},
 		{"carpool_accept_failures_total", "", 62},
+		{"carpool_logins_displaced_total", "", 73},
 		{"carpool_cancel_requests_total", "", 63},
 		{"carpool_cancel_requests_unknown_total", "", 64},
 		{"carpool_cancel_requests_failed_total", "", 65},
