@@ -44,7 +44,7 @@ var timeoutKeys = []key[Config]{
 	row("suspend_timeout", "s", "10", 0, seconds(func(c *Config) *time.Duration { return &c.SuspendTimeout }),
 		"Time for buffers to empty in SUSPEND."),
 	row("autodb_idle_timeout", "s", "3600", acts, seconds(func(c *Config) *time.Duration { return &c.AutoDBIdleTimeout }),
-		"Time after which an unused database that came from `*` is forgotten."),
+		"Time after which an unused database that came from `*` is forgotten; one that no server has goes within a minute."),
 	row("pool_idle_timeout", "s", "0", 0, seconds(func(c *Config) *time.Duration { return &c.PoolIdleTimeout }),
 		"Time after which an empty pool is forgotten; 0 is never."),
 	row("dns_max_ttl", "s", "15", 0, seconds(func(c *Config) *time.Duration { return &c.DNSMaxTTL }),

@@ -85,6 +85,9 @@ func (r *route) dial(ctx context.Context, t *terms, v pool.Variant) (*server, er
 	}
 	up, err := upstream.Dial(ctx, t.dest.target, extra)
 	if err != nil {
+		if isNoDatabase(err) {
+			r.missing.Store(true)
+		}
 		failure := upstream.FailureOf(err)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("server_connect_timeout: %w", err)
@@ -99,6 +102,7 @@ func (r *route) dial(ctx context.Context, t *terms, v pool.Variant) (*server, er
 		}
 		return nil, err
 	}
+	r.found.Store(true)
 	srv, err := r.enlist(up, t, v, private)
 	if err != nil && !errors.Is(err, pool.ErrClosed) {
 		r.dialFailures[upstream.FailureOther].Add(1)
@@ -111,6 +115,13 @@ func aboutSecret(err error) bool {
 	var login *upstream.LoginError
 	var credential *upstream.CredentialError
 	return errors.As(err, &credential) || errors.As(err, &login) && login.Step == upstream.StepLogin && login.Report.Code == "28P01"
+}
+
+// isNoDatabase reports whether a server has refused a login since it hasn't the
+// database.
+func isNoDatabase(err error) bool {
+	var login *upstream.LoginError
+	return errors.As(err, &login) && login.Step == upstream.StepLogin && login.Report.Code == codeNoDatabase
 }
 
 // enlist makes a server of a fresh connection and gives it to a loop.

@@ -126,18 +126,32 @@ func (p *Proxy) halting(database string, change func() error) ([]*route, error) 
 	return list, nil
 }
 
-// knowsLocked reports whether there is a database of that name, or is a route
-// to it yet.
+// knowsLocked reports whether there is a database of that name, or could be by
+// way of the fallback, or is a route to it yet.
 func (p *Proxy) knowsLocked(database string) bool {
 	if _, ok := p.current.Load().Database(database); ok || p.halts.databases[database] != nil {
 		return true
 	}
+	return p.hasRouteLocked(database)
+}
+
+func (p *Proxy) hasRouteLocked(database string) bool {
 	for key := range p.routes {
 		if key.database == database {
 			return true
 		}
 	}
 	return false
+}
+
+// isOpenLocked reports whether there is a database of that name already: in the
+// configuration, or because somebody has come to it by way of the fallback, or
+// an operator has halted it.
+func (p *Proxy) isOpenLocked(database string) bool {
+	if d, ok := p.current.Load().Database(database); ok && !d.Auto {
+		return true
+	}
+	return p.halts.databases[database] != nil || p.hasRouteLocked(database)
 }
 
 // leavingRoutes are those that have ended with servers left, which close when
@@ -225,6 +239,8 @@ func (p *Proxy) Resume(database string) error {
 	routes, err := p.halting(database, func() error {
 		one := p.halts.databases[database]
 		switch {
+		case database != "" && !p.isOpenLocked(database):
+			return ErrNoDatabase
 		case database == "" && !p.halts.all, database != "" && (one == nil || !one.paused):
 			return ErrNotPaused
 		case database == "":
@@ -264,6 +280,9 @@ func (p *Proxy) disable(database string, disabled bool) error {
 	p.halts.orders.Lock()
 	defer p.halts.orders.Unlock()
 	if _, err := p.halting(database, func() error {
+		if !disabled && !p.isOpenLocked(database) {
+			return ErrNoDatabase
+		}
 		p.halts.changeLocked(database, func(h *halt) { h.disabled = disabled })
 		return nil
 	}); err != nil {

@@ -95,6 +95,7 @@ type Proxy struct {
 	routes    map[routeKey]*route
 	opened    uint64   // routes so far
 	ended     []*route // in no map any more, but with clients or servers left
+	vain      []*route // whose database there isn't, the first to be left first
 	databases map[string]*tenant
 	users     map[string]*tenant
 }

@@ -19,6 +19,7 @@ const (
 	severityError = "ERROR"
 
 	codeQueryCanceled = "57014"
+	codeNoDatabase    = "3D000"
 )
 
 func fatal(code, message, hint string) wire.Report {
@@ -57,7 +58,7 @@ func consolePlaceTaken() wire.Report {
 }
 
 func noSuchDatabase(name string) wire.Report {
-	return fatal("3D000", fmt.Sprintf("no such database: %s", name),
+	return fatal(codeNoDatabase, fmt.Sprintf("no such database: %s", name),
 		"Add it to [databases], or a fallback named *.")
 }
 

@@ -37,6 +37,8 @@ type route struct {
 	// numbersRead: clients ask for what sequences have given (numbers.go).
 	numbersRead atomic.Bool
 	chores      chores
+	// missing: a server has said that it hasn't this database. found: one had it.
+	missing, found atomic.Bool
 
 	// Guarded by the proxy's routesMu.
 	account   *tenant       // the user its servers are logged in as
@@ -112,21 +114,64 @@ func (p *Proxy) openRouteLocked(n *settings, d *config.Database, user string) *r
 // leaveRoute takes back one routeTo. The last client of a route that leads
 // nowhere any more ends it.
 func (p *Proxy) leaveRoute(r *route) {
+	var ended *route
 	p.routesMu.Lock()
-	ended := r.clients.Add(-1) == 0 && r.orphaned
-	if ended {
-		p.endRouteLocked(r)
+	if r.clients.Add(-1) == 0 {
+		switch {
+		case r.orphaned:
+			ended = r
+		case r.isVainLocked():
+			ended = p.inVainLocked(r)
+		}
+	}
+	if ended != nil {
+		p.endRouteLocked(ended)
 	}
 	p.routesMu.Unlock()
-	if ended {
-		p.hubs.renew(r)
-		p.pools.Remove(r.pool)
+	if ended == nil {
+		return
 	}
+	p.hubs.renew(ended)
+	p.pools.Remove(ended.pool)
+	if ended != r { // there may be many of them
+		p.routesMu.Lock()
+		p.forgetRoutesLocked()
+		p.routesMu.Unlock()
+	}
+}
+
+const (
+	// vainTime is how long a route is kept at least to a database that there
+	// isn't, so that who asks for it again and again is answered without a server.
+	vainTime = 30 * time.Second
+	// mostVain is how many of them are kept.
+	mostVain = 100
+)
+
+// isVainLocked reports whether the route was made for a name that the fallback
+// was asked for, and all that has come of it is that there is no such database.
+func (r *route) isVainLocked() bool { return r.auto && r.missing.Load() && !r.found.Load() }
+
+// inVainLocked notes that the last client has left a route in vain. It returns
+// the one that has to go for it, nil if there is room: clients may ask for names
+// faster than time passes.
+func (p *Proxy) inVainLocked(r *route) *route {
+	p.vain = append(slices.DeleteFunc(p.vain, func(o *route) bool { return o == r }), r)
+	if len(p.vain) <= mostVain {
+		return nil
+	}
+	oldest := p.vain[0]
+	p.vain = p.vain[1:]
+	if oldest.clients.Load() > 0 || !oldest.isVainLocked() {
+		return nil // somebody has come, who will leave again
+	}
+	return oldest
 }
 
 // endRouteLocked makes the route unknown to who comes now. The caller removes
 // its pool after unlocking; the route is forgotten when that is empty.
 func (p *Proxy) endRouteLocked(r *route) {
+	p.vain = slices.DeleteFunc(p.vain, func(o *route) bool { return o == r })
 	key := routeKey{r.database, r.terms.Load().user}
 	if p.routes[key] == r {
 		delete(p.routes, key)
@@ -135,20 +180,21 @@ func (p *Proxy) endRouteLocked(r *route) {
 }
 
 // closeIdleRoutes closes the routes to databases made for a fallback that
-// nobody has used for autodb_idle_timeout: otherwise clients that ask for many
-// names would make them grow without end. It is called from time to time.
+// nobody has used for autodb_idle_timeout, or for a short time if there is no
+// such database: otherwise clients that ask for many names would make them grow
+// without end. It is called from time to time.
 func (p *Proxy) closeIdleRoutes() {
 	p.routesMu.Lock()
 	defer p.routesMu.Unlock()
 	defer p.forgetRoutesLocked()
-	limit := p.Config().AutoDBIdleTimeout
-	if limit <= 0 {
-		return
-	}
 	now := p.now()
 	for _, r := range p.routes {
+		limit := p.Config().AutoDBIdleTimeout
+		if r.isVainLocked() && (limit <= 0 || limit > vainTime) {
+			limit = vainTime
+		}
 		switch {
-		case !r.auto:
+		case !r.auto || limit <= 0:
 		case r.clients.Load() > 0 || r.pool.Stats().Open > 0 || p.hubs.lives(r):
 			r.idleSince = 0
 		case r.idleSince == 0:

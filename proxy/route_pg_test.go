@@ -7,6 +7,44 @@ import (
 	"time"
 )
 
+// Pools of names that no server knows don't pile up either, however long
+// autodb_idle_timeout is, and whoever asks meanwhile is told.
+func TestRoutesToNowhereAreForgotten(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\nmax_client_conn = 10")
+	kept := p.connect("app", "app")
+	value(t, kept, "select 1")
+	_ = kept.Close(context.Background())
+	for i := range mostVain + 30 {
+		if e := p.refused("app", fmt.Sprintf("nowhere%d", i)); e.Code != "3D000" {
+			t.Fatalf("%s %s", e.Code, e.Message)
+		}
+	}
+	eventually(t, "only the last ones to be kept", func() bool { return len(p.Pools()) == 1+mostVain })
+	eventually(t, "the others to be forgotten", func() bool {
+		p.routesMu.Lock()
+		defer p.routesMu.Unlock()
+		return len(p.databases) == 1+mostVain && len(p.Proxy.ended) == 0
+	})
+	last := p.refused("app", fmt.Sprintf("nowhere%d", mostVain+29))
+	if last.Code != "3D000" {
+		t.Errorf("%s %s", last.Code, last.Message)
+	}
+	p.closeIdleRoutes()
+	p.routesMu.Lock()
+	for _, r := range p.routes {
+		r.idleSince -= vainTime
+	}
+	p.routesMu.Unlock()
+	eventually(t, "all of them to be forgotten", func() bool {
+		p.closeIdleRoutes()
+		return len(p.Pools()) == 1
+	})
+	if p.Pools()[0].Database != "app" {
+		t.Error("a pool that was of use was forgotten")
+	}
+	value(t, p.connect("app", "app"), "select 1")
+}
+
 // Names that only the fallback leads to must not pile up.
 func TestIdleRoutesOfTheFallbackAreForgotten(t *testing.T) {
 	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\nautodb_idle_timeout = 0.001\nserver_idle_timeout = 0.01\n[databases]\nkept = host=%s port=%d dbname=app\n* = host=%s port=%d\n",

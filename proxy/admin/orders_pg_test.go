@@ -350,3 +350,30 @@ func TestPauseOfListeners(t *testing.T) {
 		t.Error("nothing is heard any more")
 	}
 }
+
+// Orders about a database that is only a name to the fallback: what may be
+// ordered in advance is, what undoes something has nothing to undo.
+func TestOrdersAboutNamesOfTheFallback(t *testing.T) {
+	r := startProxy(t)
+	console := r.connect("boss", "pgbouncer")
+	const nowhere = codeNoDatabase + " no such database: dreamt"
+	wantCode(t, console, "RESUME dreamt", nowhere)
+	wantCode(t, console, "ENABLE dreamt", nowhere)
+	for _, step := range []struct{ sql, want string }{
+		{"RECONNECT dreamt", ""},
+		{"WAIT_CLOSE dreamt", ""},
+		{"DISABLE dreamt", ""},
+		{"RESUME dreamt", codeState + " database dreamt is not paused"},
+		{"ENABLE dreamt", ""},
+		{"PAUSE dreamt", ""},
+		{"RESUME dreamt", ""},
+		{"KILL dreamt", ""},
+		{"RESUME dreamt", ""},
+		{"RESUME dreamt", nowhere},
+	} {
+		wantCode(t, console, step.sql, step.want)
+	}
+	table(t, r.connect("app", "app"), "SELECT 1")
+	wantCode(t, console, "ENABLE app", "") // somebody has come to it
+	wantCode(t, console, "RESUME app", codeState+" database app is not paused")
+}
