@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 // none.
 type Console interface {
 	// Open begins a session for a user whose name is proven and who is in
-	// admin_users or stats_users.
-	Open(user string, admin bool) ConsoleSession
+	// admin_users or stats_users. What it orders is logged to log, which names
+	// the client and the user.
+	Open(user string, admin bool, log *slog.Logger) ConsoleSession
 	// Parameters is what a console reports at login.
 	Parameters() []wire.Param
 }
@@ -75,7 +77,7 @@ func (s *session) openConsole() {
 	if gone != nil {
 		gone.giveWay()
 	}
-	c.ConsoleSession = p.console.Open(user, admin)
+	c.ConsoleSession = p.console.Open(user, admin, s.log().With(slog.String("user", user)))
 	s.console = c
 	p.keys.add(s, 0, s.login.identity.ProtocolMinor)
 	s.client.Send(startup.AppendWelcome(nil, s.key.pid, s.key.bytes(), appendStatuses(nil, p.console.Parameters(), nil)))

@@ -17,9 +17,9 @@ import (
 // client leaves if it is asked to.
 type longWinded struct{ left chan error }
 
-func (c *longWinded) Open(string, bool) ConsoleSession { return c }
-func (c *longWinded) Parameters() []wire.Param         { return nil }
-func (c *longWinded) Close()                           {}
+func (c *longWinded) Open(string, bool, *slog.Logger) ConsoleSession { return c }
+func (c *longWinded) Parameters() []wire.Param                       { return nil }
+func (c *longWinded) Close()                                         {}
 
 func (c *longWinded) Message(ctx context.Context, typ byte, _ []byte) []byte {
 	if typ == wire.Sync {

@@ -66,10 +66,10 @@ func TestPlacesAtTheConsole(t *testing.T) {
 // quiet is a console that answers with nothing.
 type quiet struct{}
 
-func (quiet) Open(string, bool) ConsoleSession             { return quiet{} }
-func (quiet) Parameters() []wire.Param                     { return nil }
-func (quiet) Close()                                       {}
-func (quiet) Message(context.Context, byte, []byte) []byte { return nil }
+func (quiet) Open(string, bool, *slog.Logger) ConsoleSession { return quiet{} }
+func (quiet) Parameters() []wire.Param                       { return nil }
+func (quiet) Close()                                         {}
+func (quiet) Message(context.Context, byte, []byte) []byte   { return nil }
 
 // However many connections to the console are left open, an operator gets in.
 func TestManyConsoles(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 //	paused    nobody is lent a server; what is lent is closed when it comes back
 //	disabled  new clients are turned away
 //
+// Who gives an order logs it: here nobody knows who that is.
+//
 // A pool is paused if its database is, or all are. What holds while orders are
 // carried out: they come one at a time, under haltMu, and are noted in halts
 // before pools hear of them; a pool that is opened meanwhile looks there.
@@ -62,15 +64,6 @@ func (h *halts) changeLocked(database string, f func(*halt)) {
 		disabling = disabling || one.disabled
 	}
 	h.disabling.Store(disabling)
-}
-
-// ordered logs what an operator has ordered.
-func (p *Proxy) ordered(what, database string) {
-	if database == "" {
-		p.log.Info(what + " command issued")
-	} else {
-		p.log.Info(what+" command issued", "database", database)
-	}
 }
 
 // Halted reports whether a database itself is paused or disabled, and for ""
@@ -220,7 +213,6 @@ func (p *Proxy) Hold(database string) error {
 	if err != nil {
 		return err
 	}
-	p.ordered("PAUSE", database)
 	for _, r := range routes {
 		r.pool.Hold()
 	}
@@ -257,7 +249,6 @@ func (p *Proxy) Resume(database string) error {
 	if err != nil {
 		return err
 	}
-	p.ordered("RESUME", database)
 	for _, r := range routes {
 		p.routesMu.Lock()
 		paused := p.isPausedLocked(r.database)
@@ -279,21 +270,14 @@ func (p *Proxy) Enable(database string) error { return p.disable(database, false
 func (p *Proxy) disable(database string, disabled bool) error {
 	p.halts.orders.Lock()
 	defer p.halts.orders.Unlock()
-	if _, err := p.halting(database, func() error {
+	_, err := p.halting(database, func() error {
 		if !disabled && !p.isOpenLocked(database) {
 			return ErrNoDatabase
 		}
 		p.halts.changeLocked(database, func(h *halt) { h.disabled = disabled })
 		return nil
-	}); err != nil {
-		return err
-	}
-	what := "ENABLE"
-	if disabled {
-		what = "DISABLE"
-	}
-	p.ordered(what, database)
-	return nil
+	})
+	return err
 }
 
 // Reconnect has the servers of a database, or of all (""), replaced: what is
@@ -305,7 +289,6 @@ func (p *Proxy) Reconnect(database string) error {
 	if err != nil {
 		return err
 	}
-	p.ordered("RECONNECT", database)
 	for _, r := range routes {
 		r.pool.Retire()
 	}
@@ -340,7 +323,6 @@ func (p *Proxy) Kill(database string) error {
 	if err := p.Hold(database); err != nil {
 		return err
 	}
-	p.ordered("KILL", database)
 	p.walkAll(func(*worker) walk {
 		return walk{session: func(s *session) {
 			if s.route != nil && (database == "" || s.route.database == database) {

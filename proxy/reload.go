@@ -62,11 +62,7 @@ func (p *Proxy) Set(name, value string) (Reloaded, error) {
 	if err != nil {
 		return Reloaded{}, err
 	}
-	done, err := p.reloadLocked(next)
-	for _, change := range done.Applied {
-		p.log.Info("SET command issued", "setting", change.Name, "old", change.Old, "new", change.New)
-	}
-	return done, err
+	return p.reloadLocked(next)
 }
 
 // reloadLocked is Reload with reloadMu held.

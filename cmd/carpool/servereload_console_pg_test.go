@@ -63,7 +63,7 @@ func TestReloadFromTheConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	size("9")
-	p.await(`"SET command issued" setting=default_pool_size old=3 new=9`)
+	p.await(`user=app setting=default_pool_size old=3 new=9`)
 	if _, err := console.Exec(t.Context(), "SET log_level = error").ReadAll(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,8 @@ func TestReloadFromTheConsole(t *testing.T) {
 	if _, err := console.Exec(t.Context(), "PAUSE app").ReadAll(); err != nil {
 		t.Fatal(err)
 	}
-	p.await("PAUSE command issued")
+	p.await(`"PAUSE command issued" client=127.0.0.1:`)
+	p.await(`user=app database=app`)
 }
 
 // console connects to the console of a carpool that has just been started, as app, and notes the notices that come.

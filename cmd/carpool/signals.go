@@ -59,6 +59,7 @@ func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, r *rel
 				log.Warn("got a signal to pause, and can't", "error", err)
 				continue
 			}
+			log.Info("PAUSE command issued", "signal", "SIGUSR1")
 			pauses.Go(func() {
 				if px.AwaitHeld(ctx, "") == nil {
 					log.Info("paused: no server connection is open; SIGUSR2 resumes")
@@ -68,7 +69,9 @@ func obey(ctx context.Context, signals <-chan os.Signal, px *proxy.Proxy, r *rel
 		case syscall.SIGUSR2:
 			if err := px.Resume(""); err != nil {
 				log.Warn("got a signal to resume, and can't", "error", err)
+				continue
 			}
+			log.Info("RESUME command issued", "signal", "SIGUSR2")
 			continue
 		}
 		if end.last.IsZero() {

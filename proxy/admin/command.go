@@ -79,7 +79,33 @@ func (s *session) run(ctx context.Context, p *prepared) result {
 	case !s.admin:
 		return failed(adminNeeded())
 	}
-	return findCommand(st.verb).run(s, ctx, st)
+	return findCommand(st.verb).order(s, ctx, st)
+}
+
+// order runs a command, and logs who gives it. One that isn't carried out, or not
+// to its end, has a second line.
+func (c *command) order(s *session, ctx context.Context, st statement) result {
+	verb, log := strings.ToUpper(c.name), s.log
+	if st.args > 0 {
+		log = log.With(c.argument(), printable(st.arg))
+	}
+	log.Info(verb + " command issued")
+	r := c.run(s, ctx, st)
+	if r.failure != nil {
+		log.Info(verb+" command wasn't carried out", "sqlstate", r.failure.Code, "error", r.failure.Message)
+	}
+	return r
+}
+
+// argument is what the log calls the command's argument.
+func (c *command) argument() string {
+	switch strings.Trim(c.usage, "[]") {
+	case "db":
+		return "database"
+	case "id":
+		return "id"
+	}
+	return "mode"
 }
 
 // onDatabase runs an order about a database, or about all where none is named.

@@ -67,11 +67,20 @@ func (s *session) set(st statement) result {
 	}
 	c := s.console
 	changed, err := c.proxy.Set(name, st.value)
+	var failure wire.Report
 	switch {
 	case err != nil:
-		return failed(errorReport(codeValue, printable(err.Error())))
+		failure = errorReport(codeValue, printable(err.Error()))
 	case len(changed.Restart) > 0:
-		return failed(errorReport(codeState, fmt.Sprintf("%s can't be changed without a restart", name)))
+		failure = errorReport(codeState, fmt.Sprintf("%s can't be changed without a restart", name))
+	}
+	if failure.Code != "" {
+		// Without the value: it may be anything, such as a password in the wrong place.
+		s.log.Info("SET command wasn't carried out", "setting", name, "sqlstate", failure.Code)
+		return failed(failure)
+	}
+	for _, change := range changed.Applied {
+		s.log.Info("SET command issued", "setting", change.Name, "old", change.Old, "new", change.New)
 	}
 	if c.orders.Changed != nil {
 		c.orders.Changed(c.proxy.Config())

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +60,7 @@ func (c *Console) Parameters() []wire.Param {
 }
 
 // Open implements [proxy.Console].
-func (c *Console) Open(_ string, admin bool) proxy.ConsoleSession {
+func (c *Console) Open(user string, admin bool, log *slog.Logger) proxy.ConsoleSession {
 	c.sessions.Add(1)
-	return &session{console: c, admin: admin, statements: make(map[string]*prepared), portals: make(map[string]*portal)}
+	return &session{console: c, user: user, admin: admin, log: log, statements: make(map[string]*prepared), portals: make(map[string]*portal)}
 }

@@ -160,7 +160,7 @@ func ask(t testing.TB, s proxy.ConsoleSession, sql string) reply {
 func TestWhatIsSaid(t *testing.T) {
 	p := newProxy(t, map[string]string{"default_pool_size": "7", "admin_users": "root"})
 	c := New(p, "carpool 1.2")
-	s := c.Open("stats", false)
+	s := c.Open("stats", false, slog.New(slog.DiscardHandler))
 	if got := ask(t, s, "DROP TABLE x; --").message; got != "invalid command 'DROP TABLE x; --', use SHOW HELP;" {
 		t.Error(got)
 	}
@@ -201,7 +201,7 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 	d.Name = "app"
 	p := newProxy(t, nil, d)
-	s := New(p, "carpool 1.2").Open("admin", true)
+	s := New(p, "carpool 1.2").Open("admin", true, slog.New(slog.DiscardHandler))
 	for i := range shows {
 		answer := s.Message(context.Background(), wire.Query, []byte("SHOW "+shows[i].name+"\x00"))
 		if strings.Contains(string(answer), secret) {
@@ -213,7 +213,7 @@ func TestSecretsStayHidden(t *testing.T) {
 func TestSessionsAreCounted(t *testing.T) {
 	p := newProxy(t, nil)
 	c := New(p, "carpool 1.2")
-	first, second := c.Open("a", true), c.Open("b", false)
+	first, second := c.Open("a", true, slog.New(slog.DiscardHandler)), c.Open("b", false, slog.New(slog.DiscardHandler))
 	if got := ask(t, first, "SHOW POOLS").rows[0]; got[0] != "pgbouncer" || got[2] != "2" {
 		t.Error("two sessions are shown as", got)
 	}
@@ -232,7 +232,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("SET x = y")
 	f.Add("SHOW \xff\x00")
 	p := newProxy(f, nil)
-	s := New(p, "carpool 1.2").Open("stats", false)
+	s := New(p, "carpool 1.2").Open("stats", false, slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, sql string) {
 		if r := ask(t, s, sql); r.tag == "" && r.code == "" {
 			t.Errorf("%q is answered by nothing", sql)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -96,7 +97,7 @@ func checkRight(t *testing.T, sql string, admin bool, want string) {
 	p := newProxy(t, nil, dbEntry())
 	c := New(p, "carpool 1.2")
 	c.SetOrders(Orders{Reload: func(context.Context) (proxy.Reloaded, error) { return proxy.Reloaded{}, nil }})
-	s := c.Open("somebody", admin)
+	s := c.Open("somebody", admin, slog.New(slog.DiscardHandler))
 	defer s.Close()
 	r := ask(t, s, sql)
 	if got := r.code + r.tag; got != want {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 
 	"carpool/proxy/wire"
@@ -13,7 +14,9 @@ import (
 type session struct {
 	// Immutable.
 	console *Console
-	admin   bool // else only SHOW is allowed
+	user    string
+	admin   bool         // else only SHOW is allowed
+	log     *slog.Logger // for what is ordered
 
 	closed atomic.Bool
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -101,7 +102,7 @@ func TestExtendedProtocol(t *testing.T) {
 		{"P - SHUTDOWN; B - - 1; E - 0; S", `1 2 E42501 ZI`},
 		{"H; S; F; Q SHOW PEERS", `ZI E0A000 ZI T CSHOW ZI`},
 	} {
-		s := New(newProxy(t, map[string]string{"admin_users": "root"}, dbEntry()), "carpool 1.2").Open("stats", false)
+		s := New(newProxy(t, map[string]string{"admin_users": "root"}, dbEntry()), "carpool 1.2").Open("stats", false, slog.New(slog.DiscardHandler))
 		var got []byte
 		for m := range strings.SplitSeq(row.messages, ";") {
 			typ, body := message(t, m)
@@ -115,7 +116,7 @@ func TestExtendedProtocol(t *testing.T) {
 
 // What a client keeps is bounded.
 func TestPreparedStatementsAreBounded(t *testing.T) {
-	s := New(newProxy(t, nil), "carpool 1.2").Open("stats", false)
+	s := New(newProxy(t, nil), "carpool 1.2").Open("stats", false, slog.New(slog.DiscardHandler))
 	say := func(text string) string {
 		typ, body := message(t, text)
 		return answers(t, s.Message(context.Background(), typ, body))
@@ -178,7 +179,7 @@ func FuzzMessages(f *testing.F) {
 	}
 	c := New(newProxy(f, nil), "carpool 1.2")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s := c.Open("stats", false)
+		s := c.Open("stats", false, slog.New(slog.DiscardHandler))
 		defer s.Close()
 		for len(b) > 0 {
 			h, ok, valid := wire.ParseHeader(b)

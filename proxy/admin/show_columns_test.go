@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -61,7 +62,7 @@ func TestColumns(t *testing.T) {
 		"waits":   {"isssssiisi", "id client database user application_name since wait wait_us waits_for limit"},
 	}
 	numbers := map[byte]columnType{'s': typeText, 'i': typeInt4, 'q': typeInt8, 'N': typeNumeric}
-	s := New(newProxy(t, nil), "carpool 1.2").Open("stats", false)
+	s := New(newProxy(t, nil), "carpool 1.2").Open("stats", false, slog.New(slog.DiscardHandler))
 	for i := range shows {
 		verb := shows[i].name
 		want, ok := wanted[verb]
