@@ -25,7 +25,7 @@ func (p *Proxy) Refresh() (Reloaded, error) {
 	if !before.outdated() {
 		return Reloaded{}, nil
 	}
-	return p.reloadLocked(before.Config)
+	return p.reloadLocked(before.Config, nil)
 }
 
 // outdated reports whether a file holds something else than when it was read,

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,12 +50,13 @@ type Reloaded struct {
 func (p *Proxy) Reload(next *config.Config) (Reloaded, error) {
 	p.reloadMu.Lock()
 	defer p.reloadMu.Unlock()
-	return p.reloadLocked(next)
+	return p.reloadLocked(next, nil)
 }
 
 // Set changes one global setting of the configuration in force, as a Reload
 // would that finds nothing else changed, and lasts until the next one. A setting
-// that needs a restart is among Restart, and stays as it was.
+// that needs a restart is among Restart, and stays as it was. What would leave
+// nobody who could take it back on the console is ErrNoAdmin.
 func (p *Proxy) Set(name, value string) (Reloaded, error) {
 	p.reloadMu.Lock()
 	defer p.reloadMu.Unlock()
@@ -62,11 +64,33 @@ func (p *Proxy) Set(name, value string) (Reloaded, error) {
 	if err != nil {
 		return Reloaded{}, err
 	}
-	return p.reloadLocked(next)
+	return p.reloadLocked(next, func(before, n *settings) error {
+		if before.hasAdmin() && !n.hasAdmin() {
+			return ErrNoAdmin
+		}
+		return nil
+	})
 }
 
-// reloadLocked is Reload with reloadMu held.
-func (p *Proxy) reloadLocked(next *config.Config) (Reloaded, error) {
+// ErrNoAdmin is why a setting isn't changed by which every administrator would
+// lose the console.
+var ErrNoAdmin = errors.New("nobody in admin_users could log in any more")
+
+// hasAdmin reports whether anybody in admin_users can log in, as far as can be
+// known: whom auth_query finds isn't.
+func (n *settings) hasAdmin() bool {
+	return slices.ContainsFunc(n.AdminUsers, func(user string) bool {
+		if _, known := n.lookup(user); known || n.AuthType == config.AuthAny {
+			return true
+		}
+		_, asked := n.inquiryFor(config.ConsoleDatabase, user)
+		return asked
+	})
+}
+
+// reloadLocked is Reload with reloadMu held. What allow doesn't want, which may
+// be nil, isn't put in force.
+func (p *Proxy) reloadLocked(next *config.Config, allow func(before, n *settings) error) (Reloaded, error) {
 	if problems := next.Validate(); len(problems) > 0 {
 		return Reloaded{}, problems
 	}
@@ -78,6 +102,11 @@ func (p *Proxy) reloadLocked(next *config.Config) (Reloaded, error) {
 	n, err := loadSettings(merged, before, p.log)
 	if err != nil {
 		return Reloaded{}, err
+	}
+	if allow != nil {
+		if err := allow(before, n); err != nil {
+			return Reloaded{}, err
+		}
 	}
 	done := Reloaded{Files: n.changedFiles(before)}
 	for _, change := range config.Diff(before.Config, next) {

@@ -66,9 +66,13 @@ func (s *session) set(st statement) result {
 		return failed(errorReport(codeNoObject, "no such setting: "+printable(st.arg)))
 	}
 	c := s.console
+	wasAdmin := slices.Contains(c.proxy.Config().AdminUsers, s.user)
 	changed, err := c.proxy.Set(name, st.value)
 	var failure wire.Report
 	switch {
+	case errors.Is(err, proxy.ErrNoAdmin):
+		failure = errorReport(codeState, err.Error())
+		failure.Hint = "Put it in the configuration file and RELOAD, if that is what is wanted."
 	case err != nil:
 		failure = errorReport(codeValue, printable(err.Error()))
 	case len(changed.Restart) > 0:
@@ -88,6 +92,9 @@ func (s *session) set(st statement) result {
 	r := done("SET")
 	if !config.Settings()[at].Effective {
 		r.notices = append(r.notices, notice(name+" has no effect in carpool"))
+	}
+	if wasAdmin && !slices.Contains(c.proxy.Config().AdminUsers, s.user) {
+		r.notices = append(r.notices, notice("you aren't in admin_users any more: you may give orders until you leave, and not when you come back"))
 	}
 	return r
 }

@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,7 +36,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"SET extra_float_digits = 3", "SET", "SET"},
 		{"SET default_pool_size = 100", "SET", refused},
 		{"SET default_pool_size = many", codeValue, refused},
-		{"SET admin_users = 'stats'", "SET", refused},
+		{"SET admin_users = 'boss'", "SET", refused},
+		{"SET admin_users = 'bos'", codeState, refused}, // nobody
+		{"SET admin_users = ''", codeState, refused},
+		{"SET auth_file = /dev/null", codeState, refused},
 		{"SET listen_port = 7", codeState, refused},
 		{"SET nonsense = 7", codeNoObject, refused},
 		{"RELOAD", "RELOAD", refused},
@@ -85,16 +90,66 @@ func TestWhoMayDoWhat(t *testing.T) {
 			t.Errorf("%s isn't tried", name)
 		}
 	}
+	users := usersFile(t)
 	for _, r := range rows {
 		for _, admin := range []bool{true, false} {
-			checkRight(t, r.sql, admin, map[bool]string{true: r.admin, false: r.stats}[admin])
+			checkRight(t, users, r.sql, admin, map[bool]string{true: r.admin, false: r.stats}[admin])
 		}
 	}
 }
 
-func checkRight(t *testing.T, sql string, admin bool, want string) {
+// usersFile is a list of the users boss, deputy and looker.
+func usersFile(t *testing.T) string {
 	t.Helper()
-	p := newProxy(t, nil, dbEntry())
+	name := t.TempDir() + "/users.txt"
+	if err := os.WriteFile(name, []byte("\"boss\" \"\"\n\"deputy\" \"\"\n\"looker\" \"\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Who takes the right to give orders from himself is told; nobody can take it
+// from all, as long as it is known who there is.
+func TestAdminsWhoGoTooFar(t *testing.T) {
+	for _, tt := range []struct {
+		settings  map[string]string
+		sql, code string // "": it is done
+		notice    bool
+	}{
+		{nil, "SET admin_users = 'deputy'", "", true},
+		{nil, "SET admin_users = 'deputy, boss'", "", false},
+		{nil, "SET admin_users = 'nobody'", codeState, false},
+		{nil, "SET auth_file = ''", codeState, false},
+		{map[string]string{"auth_type": "any"}, "SET admin_users = 'nobody'", "", true},
+		{map[string]string{"auth_type": "any"}, "SET admin_users = ''", codeState, false},
+		{map[string]string{"auth_user": "boss", "auth_dbname": "db"}, "SET admin_users = 'whoever'", "", true},
+		{map[string]string{"auth_user": "boss", "auth_dbname": "db"}, "SET auth_dbname = ''", "", false},
+		{map[string]string{"admin_users": ""}, "SET admin_users = 'nobody'", "", false}, // there was none before
+	} {
+		settings := map[string]string{"admin_users": "boss", "auth_file": usersFile(t)}
+		maps.Copy(settings, tt.settings)
+		d := dbEntry()
+		d.User = "app"
+		p := newProxy(t, settings, d)
+		s := New(p, "carpool 1.2").Open("boss", true, slog.New(slog.DiscardHandler))
+		before := p.Config()
+		r := ask(t, s, tt.sql)
+		if r.code != tt.code || tt.code == "" && strings.Contains(r.message, "admin_users any more") != tt.notice {
+			t.Errorf("%v, %s: %s %s", tt.settings, tt.sql, r.code, r.message)
+		}
+		if refused := p.Config() == before; refused != (tt.code != "") {
+			t.Errorf("%v, %s: nothing has changed: %v", tt.settings, tt.sql, refused)
+		}
+		if r := ask(t, s, "SET default_pool_size = 3"); r.code != "" {
+			t.Errorf("%v, %s: and then %s", tt.settings, tt.sql, r.message)
+		}
+		s.Close()
+	}
+}
+
+func checkRight(t *testing.T, users, sql string, admin bool, want string) {
+	t.Helper()
+	p := newProxy(t, map[string]string{"auth_file": users, "admin_users": "boss"}, dbEntry())
 	c := New(p, "carpool 1.2")
 	c.SetOrders(Orders{Reload: func(context.Context) (proxy.Reloaded, error) { return proxy.Reloaded{}, nil }})
 	s := c.Open("somebody", admin, slog.New(slog.DiscardHandler))
