@@ -157,8 +157,9 @@ func (s *session) canceledBy(r *cancelRequest) (later bool) {
 
 // delivery is a cancel request on its way to a server.
 type delivery struct {
-	server *server
-	failed bool
+	server   *server
+	requests int32 // of clients, that it brings and hasn't sent yet
+	failed   bool
 }
 
 // cancel sends a cancel request to the server, and keeps the server from being
@@ -167,7 +168,9 @@ type delivery struct {
 func (srv *server) cancel(r *cancelRequest) {
 	if r != nil {
 		srv.cancelDone = append(srv.cancelDone, r)
+		srv.unsentCancels++
 		srv.route.chores.cancelers.Add(1)
+		srv.route.chores.unsent.Add(1)
 	}
 	if srv.cancels > 0 {
 		// One is under way. Whether it comes early enough for what runs now
@@ -181,7 +184,8 @@ func (srv *server) cancel(r *cancelRequest) {
 func (srv *server) deliverCancel() {
 	srv.cancels++
 	srv.route.chores.cancels.Add(1)
-	d := &delivery{server: srv}
+	d := &delivery{server: srv, requests: srv.unsentCancels}
+	srv.unsentCancels = 0
 	target := srv.up.CancelTarget()
 	srv.proxy.spawn(func(ctx context.Context) { d.run(ctx, target) })
 }
@@ -195,7 +199,9 @@ func (d *delivery) run(ctx context.Context, target upstream.CancelTarget) {
 		ctx, stop = context.WithTimeout(ctx, limit)
 		defer stop()
 	}
-	if err := upstream.Cancel(ctx, target); err != nil {
+	err := upstream.Cancel(ctx, target, d.sent)
+	d.sent()
+	if err != nil {
 		d.failed = true
 		p.counters.cancelsFailed.Add(1)
 		if p.ctx.Err() == nil {
@@ -203,6 +209,12 @@ func (d *delivery) run(ctx context.Context, target upstream.CancelTarget) {
 		}
 	}
 	d.server.w.Post(d)
+}
+
+// sent notes that the request was sent, or never will be.
+func (d *delivery) sent() {
+	d.server.route.chores.unsent.Add(-d.requests)
+	d.requests = 0
 }
 
 // Run implements reactor.Task: the request is through. A server that it may
@@ -218,6 +230,8 @@ func (d *delivery) Run(*reactor.Loop) {
 		srv.deliverCancel()
 		return
 	}
+	srv.route.chores.unsent.Add(-srv.unsentCancels) // they came too late to matter
+	srv.unsentCancels = 0
 	srv.route.chores.cancelers.Add(-int32(len(srv.cancelDone)))
 	for _, r := range srv.cancelDone {
 		r.from.w.Post(r)

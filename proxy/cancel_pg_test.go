@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -235,4 +237,94 @@ func TestTenThousandHastyCancelsHarmNobody(t *testing.T) {
 		t.Error(got)
 	}
 	eventually(t, "all requests to be dealt with", func() bool { return p.workers[0].Conns() <= 2+3 })
+}
+
+// gate is a way to Postgres on which the first connection gets through at once
+// and each later one when the test lets it.
+type gate struct {
+	port   int
+	opened chan struct{}
+	open   func()
+}
+
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	opened := make(chan struct{})
+	g := &gate{ln.Addr().(*net.TCPAddr).Port, opened, sync.OnceFunc(func() { close(opened) })}
+	t.Cleanup(g.open)
+	go func() {
+		for first := true; ; first = false {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go g.pass(conn, first)
+		}
+	}()
+	return g
+}
+
+// pass carries the bytes of a connection, when it may.
+func (g *gate) pass(conn net.Conn, free bool) {
+	defer conn.Close()
+	if !free {
+		<-g.opened
+	}
+	server, err := net.Dial("tcp", net.JoinHostPort(postgres.Host(), strconv.Itoa(postgres.Port())))
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go func() {
+		_, _ = io.Copy(server, conn)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(conn, server)
+}
+
+// What SHOW POOLS tells of cancel requests: whose was sent, and whose waits for
+// the one before it.
+func TestCancelRequestsAreCounted(t *testing.T) {
+	g := newGate(t)
+	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\nserver_tls_sslmode = disable\n[databases]\napp = host=127.0.0.1 port=%d\n", g.port))
+	conn := p.connect("app", "app")
+	done := start(conn, "select pg_sleep(60) /* counted */")
+	eventually(t, "the query to run", func() bool { return running(t, "counted") == "1" })
+	var requests []<-chan error
+	ask := func() {
+		request := make(chan error, 1)
+		go func() { request <- conn.CancelRequest(context.Background()) }()
+		requests = append(requests, request)
+	}
+	counted := func(clients, waiting int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%d clients, %d of which wait", clients, waiting), func() bool {
+			v := p.Pools()[0]
+			return v.Cancelers == clients && v.CancelersWaiting == waiting
+		})
+	}
+	ask()
+	counted(1, 0)
+	ask()
+	counted(2, 1)
+	ask()
+	counted(3, 2)
+	g.open()
+	if got := sqlState(result(t, done)); got != "57014" {
+		t.Errorf("SQLSTATE %q, want 57014", got)
+	}
+	for _, request := range requests {
+		if err := result(t, request); err != nil {
+			t.Error(err)
+		}
+	}
+	counted(0, 0)
+	if got := value(t, conn, "select 'alive'"); got != "alive" {
+		t.Errorf("afterwards: %q", got)
+	}
 }

@@ -57,6 +57,7 @@ type chores struct {
 	parked    atomic.Int32 // wait until a cancel request is through
 	cancels   atomic.Int32 // connections that deliver cancel requests
 	cancelers atomic.Int32 // clients that wait until theirs is delivered
+	unsent    atomic.Int32 // those of them whose request isn't sent yet
 }
 
 // count is where what happens on a worker is counted.

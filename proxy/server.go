@@ -62,8 +62,10 @@ type server struct {
 	cancels     int // cancel requests on their way to it
 	cancelAgain bool
 	cancelDone  []*cancelRequest
-	parked      bool // given back, waiting for them to be through
-	parkedFor   upkeep
+	// unsentCancels are those of clients that none on its way stands for.
+	unsentCancels int32
+	parked        bool // given back, waiting for them to be through
+	parkedFor     upkeep
 }
 
 // upkeep is what has to be done with a server before anybody else has it. The

@@ -23,9 +23,10 @@ type PoolView struct {
 	// cleaned, BeingCanceled those that wait until a cancel request is through.
 	Tested, BeingCanceled int
 	// Cancels are the connections that deliver cancel requests, Cancelers the
-	// clients that wait for that.
-	Cancels, Cancelers int
-	Traffic            Traffic
+	// clients that wait for that; of those, the requests of CancelersWaiting
+	// haven't been sent yet.
+	Cancels, Cancelers, CancelersWaiting int
+	Traffic                              Traffic
 	// DialFailures is how often a server couldn't be opened, by reason.
 	DialFailures [upstream.Failures]int64
 
@@ -62,7 +63,8 @@ func (p *Proxy) Pools() []PoolView {
 			Clients: r.clients.Load(), Pool: r.pool.Stats(),
 			Tested: int(r.chores.tested.Load()), BeingCanceled: int(r.chores.parked.Load()),
 			Cancels: int(r.chores.cancels.Load()), Cancelers: int(r.chores.cancelers.Load()),
-			route: r,
+			CancelersWaiting: int(r.chores.unsent.Load()),
+			route:            r,
 		}
 		for i := range v.DialFailures {
 			v.DialFailures[i] = r.dialFailures[i].Load()

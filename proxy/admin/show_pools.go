@@ -60,8 +60,8 @@ func poolRow(v proxy.PoolView, loadBalance string) []cell {
 		text(v.User),
 		number(active),
 		number(v.Pool.Waiting),
-		number(v.Cancelers),
-		number(0), // cl_waiting_cancel_req: a cancel request needs no place in a pool
+		number(max(v.Cancelers-v.CancelersWaiting, 0)),
+		number(v.CancelersWaiting),
 		number(lent),
 		number(v.Cancels),
 		number(v.BeingCanceled),

@@ -31,19 +31,20 @@ const maxCancelReply = 4 << 10
 // own to the address of the server's, encrypted if that one is, and returns
 // when the server has closed it: then the request has been acted on, and can't
 // hit a later query any more. Whether there was anything to cancel isn't known.
-func Cancel(ctx context.Context, ct CancelTarget) error {
+// sent, which may be nil, is called when the request is on its way.
+func Cancel(ctx context.Context, ct CancelTarget, sent func()) error {
 	if len(ct.secret) == 0 {
 		return errors.New("cancelling a query: the server gave no cancel key")
 	}
 	ctx, stop := withTimeout(ctx, ct.timeout)
 	defer stop()
-	if err := cancel(ctx, &ct); err != nil {
+	if err := cancel(ctx, &ct, sent); err != nil {
 		return fmt.Errorf("cancelling a query at %s: %w", ct.at, err)
 	}
 	return nil
 }
 
-func cancel(ctx context.Context, ct *CancelTarget) error {
+func cancel(ctx context.Context, ct *CancelTarget, sent func()) error {
 	l, err := connect(ctx, ct.at, &ct.socket)
 	if err != nil {
 		return err
@@ -56,6 +57,9 @@ func cancel(ctx context.Context, ct *CancelTarget) error {
 	}
 	if _, err := l.Write(wire.AppendCancelRequest(nil, ct.pid, ct.secret)); err != nil {
 		return l.cause(ctx, err)
+	}
+	if sent != nil {
+		sent()
 	}
 	_, err = io.CopyN(io.Discard, l, maxCancelReply)
 	switch {

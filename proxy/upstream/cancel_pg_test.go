@@ -24,7 +24,8 @@ func cancelsAQuery(t *testing.T, target *Target) {
 	running := fmt.Sprintf("select count(*) from pg_stat_activity where pid = %d and wait_event = 'PgSleep'", c.PID)
 	for w.value(running) != "1" {
 	}
-	if err := Cancel(t.Context(), c.CancelTarget()); err != nil {
+	sent := 0
+	if err := Cancel(t.Context(), c.CancelTarget(), func() { sent++ }); err != nil || sent != 1 {
 		t.Fatal(err)
 	}
 	code := ""
@@ -38,7 +39,7 @@ func cancelsAQuery(t *testing.T, target *Target) {
 	}
 	for range 3 {
 		// Idle now: nothing to cancel, and nothing left over for what follows.
-		if err := Cancel(t.Context(), c.CancelTarget()); err != nil {
+		if err := Cancel(t.Context(), c.CancelTarget(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -328,7 +328,7 @@ func TestCancelWaitsForTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = unix.Shutdown(c.FD, unix.SHUT_RDWR)
-	if err := Cancel(t.Context(), c.CancelTarget()); err != nil {
+	if err := Cancel(t.Context(), c.CancelTarget(), nil); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -363,7 +363,7 @@ func TestCancelsThatFail(t *testing.T) {
 		"talking server":  to(listen(t, talking)),
 		"no TLS any more": encrypted(listen(t, recording("N", heard))),
 	} {
-		if err := Cancel(t.Context(), ct); err == nil || strings.Contains(err.Error(), "\x01\x02") {
+		if err := Cancel(t.Context(), ct, nil); err == nil || strings.Contains(err.Error(), "\x01\x02") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
