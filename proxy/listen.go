@@ -118,7 +118,7 @@ func listenTCP(addr netip.AddrPort, c *config.Config) (socket, error) {
 	fail := func(what string, err error) (socket, error) {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.EADDRINUSE) {
-			return socket{}, fmt.Errorf("listening on %s: the address is in use; set listen_port to a free one, or stop who has it", addr)
+			return socket{}, fmt.Errorf("listening on %s: %w; set listen_port to a free one, or stop who has it", addr, unix.EADDRINUSE)
 		}
 		return socket{}, fmt.Errorf("listening on %s: %s: %w", addr, what, err)
 	}

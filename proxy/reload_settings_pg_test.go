@@ -343,3 +343,29 @@ func TestReloadOfIgnoredParameters(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A list of users that others may read is warned of once, and again when it is
+// opened in another way; not at each SET.
+func TestOpenUserListIsToldOnce(t *testing.T) {
+	p := startPooler(t, "")
+	users := filepath.Join(p.dir, "users.txt")
+	warned := func(mode os.FileMode, want int) {
+		t.Helper()
+		if err := os.Chmod(users, mode); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if _, err := p.Set("default_pool_size", fmt.Sprint(3+i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := strings.Count(p.log.String(), "users.txt holds passwords"); n != want {
+			t.Errorf("mode %o: %d warnings so far, want %d", mode, n, want)
+		}
+	}
+	warned(0o600, 0)
+	warned(0o604, 1)
+	warned(0o644, 2)
+	warned(0o600, 2)
+	warned(0o644, 3)
+}

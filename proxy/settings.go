@@ -25,6 +25,7 @@ type settings struct {
 	method    auth.Method
 	hba       *auth.HBA // with auth_type = hba
 	userList  *auth.Users
+	openUsers string // who may read or write auth_file that shouldn't; "" is nobody
 	static    map[string]auth.Secret
 	clientTLS *tls.Config // nil: clients aren't offered TLS
 	serverTLS map[config.TLS]serverTLS
@@ -157,8 +158,11 @@ func (n *settings) loadUsers(before *settings, log *slog.Logger) error {
 	}
 	if info, err := os.Stat(name); err == nil {
 		if err := auth.CheckMode(name, info.Mode()); err != nil {
-			log.Warn(err.Error())
+			n.openUsers = err.Error()
 		}
+	}
+	if n.openUsers != "" && n.openUsers != before.openUsers {
+		log.Warn(n.openUsers) // once, until it is another one
 	}
 	if before.userList != nil && before.AuthFile == name && before.files[name] == n.files[name] {
 		n.userList = before.userList

@@ -109,13 +109,13 @@ func (p *program) serve(c *config.Config, s serving) (err error) {
 	metricsListener := sockets.metrics
 	if metricsListener == nil {
 		if metricsListener, err = listenMetricsFor(c); err != nil {
-			return err
+			return besides(before, err)
 		}
 	}
 	px, err := proxy.New(proxy.Options{Config: c, Log: log, Inherited: sockets.clients, TakeOver: before != 0})
 	if err != nil {
 		closeListener(metricsListener)
-		return err
+		return besides(before, err)
 	}
 	if before != 0 {
 		if err := takeOverFrom(before, &pid, c.PIDFile, log); err != nil {
@@ -189,6 +189,15 @@ func takeOverFrom(before int, pid *pidFile, name string, log *slog.Logger) error
 	}
 	log.Info("taking over: the process before serves its clients until they leave", "pid", before)
 	return nil
+}
+
+// besides is why we can't listen beside the process before us, 0 for none, if
+// err says that an address is taken.
+func besides(before int, err error) error {
+	if before == 0 || !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	return fmt.Errorf("-R: process %d, in the pidfile, has to run with so_reuseport = 1, too, and as the same user: %w", before, err)
 }
 
 // warnAtStart logs what an operator should know about the surroundings.

@@ -118,7 +118,7 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("a second one: status %d, %s", status, second.stderr)
 	}
 	second = start(t, nil, "serve", "-d", "--set=pidfile="+d.path("other.pid"), d.path("carpool.ini"))
-	if status := second.wait(); status != exitFailure || !strings.Contains(second.stderr.String(), "127.0.0.1:"+port+": the address is in use") {
+	if status := second.wait(); status != exitFailure || !strings.Contains(second.stderr.String(), "127.0.0.1:"+port+": address already in use") {
 		t.Errorf("another one on the same port: status %d, %s", status, second.stderr)
 	}
 	if _, err := os.Stat(d.path("other.pid")); err == nil {

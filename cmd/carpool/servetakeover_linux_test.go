@@ -2,11 +2,39 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 )
+
+// Who listens by itself can't be taken over from, and that is what is said,
+// whichever of its addresses is met first.
+func TestTakeOverFromWhoDoesntShare(t *testing.T) {
+	port, metrics := freePort(t), freePort(t)
+	d := newDaemon(t, port, "metrics_listen = 127.0.0.1:"+metrics+"\n")
+	d.start("-d")
+	first := d.pid()
+	for _, flags := range [][]string{{}, {"--set=metrics_listen="}} {
+		flags = append(flags, "-R", "-d", "--set=so_reuseport=1", d.path("carpool.ini"))
+		p := start(t, nil, flags...)
+		want := fmt.Sprintf("-R: process %d, in the pidfile, has to run with so_reuseport = 1", first)
+		if status := p.wait(); status != exitFailure || !strings.Contains(p.stderr.String(), want) {
+			t.Errorf("%v: status %d, %s", flags, status, p.stderr)
+		}
+	}
+	if d.pid() != first {
+		t.Errorf("the pidfile has %d, and had %d", d.pid(), first)
+	}
+	conn, err := dial(d.url(port, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustQuery(t, conn, "SELECT 1")
+	_ = conn.Close(context.Background())
+}
 
 // With -R a new process takes the place of the running one, by TCP and by the
 // Unix socket, and nobody's query fails over it.

@@ -17,8 +17,10 @@ func becomeUser(name string) error {
 		return nil
 	}
 	u, err := user.Lookup(name)
-	if err != nil {
-		return fmt.Errorf("user: %w", err)
+	if _, unknown := errors.AsType[user.UnknownUserError](err); unknown {
+		return fmt.Errorf("user: the system has no user %q", name)
+	} else if err != nil {
+		return fmt.Errorf("user: looking up %q: %w", name, err)
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err == nil && os.Geteuid() != 0 {
