@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -124,5 +125,116 @@ func TestOutOfDescriptors(t *testing.T) {
 	_ = in.Close()
 	if warnings := read("warnings"); warnings == "0" || len(warnings) > 1 {
 		t.Errorf("the log has %s warnings, want one or a few", warnings)
+	}
+}
+
+// spareEnv tells the test below that it is the process without descriptors, and
+// where its socket is to be.
+const spareEnv = "CARPOOL_TEST_SPARE"
+
+// serveSpare runs a proxy with a console and with room for a few clients only,
+// until its standard input ends.
+func serveSpare(t *testing.T, dir string) {
+	c, err := loadConfig(dir, "pool_mode = transaction\ndefault_pool_size = 1\ntcp_defer_accept = 0\nunix_socket_dir = "+dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.SetConsole(quiet{})
+	done := make(chan error, 1)
+	go func() { done <- p.Run() }()
+	before := &pooler{Proxy: p, t: t, port: p.Addresses()[0][len("127.0.0.1:"):]}
+	before.checkServing()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = uint64(openDescriptors(t) + 10)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("\nport %s\n", before.port)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	p.Shutdown(Immediate)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// When clients have taken every descriptor, the console is still reached by the
+// Unix socket, as often as one likes, and nobody else by that way.
+func TestConsoleWithoutDescriptors(t *testing.T) {
+	if dir := os.Getenv(spareEnv); dir != "" {
+		serveSpare(t, dir)
+		return
+	}
+	dir := t.TempDir()
+	child := exec.Command(os.Args[0], "-test.run=^TestConsoleWithoutDescriptors$", "-test.timeout=120s")
+	child.Env = append(os.Environ(), spareEnv+"="+dir)
+	child.Stderr = os.Stderr
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close(); _ = child.Process.Kill(); _ = child.Wait() })
+	port, out := "", bufio.NewScanner(pipe)
+	for port == "" && out.Scan() {
+		if said, ok := strings.CutPrefix(out.Text(), "port "); ok {
+			port = said
+		}
+	}
+	dial := func(network, address string) *wireClient {
+		conn, err := net.Dial(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newWireClient(t, conn)
+	}
+	var clients []*wireClient
+	for range 40 {
+		c := dial("tcp", "127.0.0.1:"+port)
+		c.send(startupPacket("app", "app"))
+		clients = append(clients, c)
+	}
+	clients[0].until(wire.ReadyForQuery)
+	door := dir + "/.s.PGSQL.0"
+	eventually(t, "there to be no descriptor left", func() bool {
+		c := dial("unix", door)
+		defer c.Close()
+		c.send(startupPacket("app", "app"))
+		for {
+			typ, body, err := c.next()
+			if err != nil || typ == wire.ReadyForQuery {
+				return false
+			}
+			if typ == wire.ErrorResponse {
+				return strings.Contains(wire.ParseReport(body).Message, "out of file descriptors")
+			}
+		}
+	})
+	for i := range 3 * spareDescriptors {
+		c := dial("unix", door)
+		c.send(startupPacket("postgres", "pgbouncer"))
+		c.until(wire.ReadyForQuery)
+		_ = c.Close()
+		if got := clients[0].answer("select 'in'"); got != "in" {
+			t.Errorf("visit %d: a client that is in got %q", i, got)
+		}
+	}
+	for i, c := range clients { // who waits gets in when others leave
+		if i > 0 {
+			c.until(wire.ReadyForQuery)
+		}
+		_ = c.Close()
 	}
 }

@@ -25,6 +25,10 @@ func (s *session) identified() {
 		s.refuse(notAccepting())
 		return
 	}
+	if l.spare && !l.console {
+		s.refuse(noDescriptors())
+		return
+	}
 	n := p.current.Load()
 	// A place is taken by who has proven who it is; but where there is none it
 	// needn't come to that.

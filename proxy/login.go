@@ -19,6 +19,7 @@ type login struct {
 	settings *settings // that it began under
 	machine  *startup.Machine
 	identity startup.Identity
+	spare    bool // it is on a descriptor kept back for the console
 	console  bool // it is for the console
 	own      bool // and comes from who runs this process
 	// stop ends a TLS handshake that is under way on a goroutine; nil if none.

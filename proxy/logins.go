@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carpool/config"
+	"carpool/proxy/wire"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,20 +90,19 @@ func (s *session) beginLogin(n *settings) {
 	limit := n.maxLogins
 	share := (limit + len(s.proxy.workers) - 1) / len(s.proxy.workers)
 	for w.logins.count > share && w.logins.count > 1 {
-		w.logins.first.session.giveWay(limit)
+		s.proxy.warnOfLogins(limit)
+		w.logins.first.session.giveWay(tooManyLogins(limit))
 	}
 }
 
 // giveWay ends the session of a client that has been logging in for so long that
 // others want its place. It isn't waited for, nor is there a line in the log for
 // it: it may be one of very many.
-func (s *session) giveWay(limit int) {
+func (s *session) giveWay(r wire.Report) {
 	p, l := s.proxy, s.login
 	s.w.logins.leave(l)
 	p.counters.gaveWay.Add(1)
-	p.warnOfLogins(limit)
 	if l.stop == nil && (l.inquiry != nil || !s.client.Paused()) { // else nothing can be said
-		r := tooManyLogins(limit)
 		l.machine.Refuse(r)
 		s.sendLogin()
 		p.counters.refused(r.Code)

@@ -89,6 +89,7 @@ type Proxy struct {
 
 	// Owned by the first worker, which listens.
 	acceptWarned time.Duration // when the log last told that accepting fails
+	spares       spares
 
 	// Guarded by routesMu.
 	routesMu  sync.Mutex
@@ -172,6 +173,9 @@ func (p *Proxy) Addresses() []string {
 // clean end. It is called once.
 func (p *Proxy) Run() error {
 	defer p.stop()
+	p.spares.doors = make(map[*reactor.Listener]bool)
+	p.spares.timer.Owner = spareKeeper{p}
+	p.spares.refill()
 	errs := make(chan error, len(p.workers))
 	var loops, janitor sync.WaitGroup
 	for _, w := range p.workers {
@@ -195,6 +199,7 @@ func (p *Proxy) Run() error {
 		}
 	}
 	loops.Wait()
+	p.spares.close()
 	p.stop()
 	p.hubs.end()
 	p.inquiries.shutdown()
@@ -251,6 +256,9 @@ func (p *Proxy) listen(s socket) {
 		return
 	}
 	p.drain.listeners = append(p.drain.listeners, ln)
+	if !s.tcp {
+		p.spares.doors[ln] = true
+	}
 	p.log.Info("listening on " + s.addr)
 }
 
@@ -267,11 +275,11 @@ func (p *Proxy) leastBusy() *worker {
 }
 
 // Accept implements reactor.Acceptor.
-func (p *Proxy) Accept(_ *reactor.Listener, fd int, from netip.AddrPort) {
+func (p *Proxy) Accept(ln *reactor.Listener, fd int, from netip.AddrPort) {
 	p.counters.accepted.Add(1)
 	peer := peerAt(from)
 	w := p.workers[int(p.next.Add(1))%len(p.workers)]
-	a := accepted{p, w, fd, peer}
+	a := accepted{p, w, fd, peer, p.spares.taken(ln)}
 	if w == p.workers[0] {
 		a.Run(w.Loop)
 	} else if !w.Post(a) {
@@ -284,8 +292,13 @@ func (p *Proxy) Accept(_ *reactor.Listener, fd int, from netip.AddrPort) {
 const acceptWarnPause = 10 * time.Second
 
 // AcceptFailed implements reactor.Acceptor.
-func (p *Proxy) AcceptFailed(_ *reactor.Listener, err error) {
+func (p *Proxy) AcceptFailed(ln *reactor.Listener, err error) (again bool) {
 	p.counters.acceptFailed.Add(1)
+	p.warnOfAccepting(err)
+	return p.outOfDescriptors(ln, err)
+}
+
+func (p *Proxy) warnOfAccepting(err error) {
 	// It is tried again many times a second, which needn't be told each time.
 	now := p.now()
 	if p.acceptWarned != 0 && now-p.acceptWarned < acceptWarnPause {
@@ -305,6 +318,7 @@ type accepted struct {
 	worker *worker
 	fd     int
 	peer   peer
+	spare  bool // on a descriptor that was kept back
 }
 
 // Run implements reactor.Task.
@@ -322,7 +336,7 @@ func (a accepted) Run(*reactor.Loop) {
 			p.log.Debug("setting options of a client's socket", "error", err)
 		}
 	}
-	s.login = &login{session: s, settings: n, machine: startup.New(n.startup, via)}
+	s.login = &login{session: s, settings: n, machine: startup.New(n.startup, via), spare: a.spare}
 	if err := w.Attach(&s.client, a.fd, s); err != nil {
 		p.log.Warn("a new connection can't be served", "error", err)
 		_ = unix.Close(a.fd)

@@ -44,6 +44,12 @@ func tooManyLogins(limit int) wire.Report {
 	return r
 }
 
+func noDescriptors() wire.Report {
+	r := fatal("53300", "the pooler is out of file descriptors", "Raise the pooler's limit on open files (ulimit -n), or lower max_client_conn.")
+	r.Detail = "Those that are kept back serve to reach the console by the Unix socket."
+	return r
+}
+
 func tooManyConsoles() wire.Report {
 	r := fatal("53300", "no more console connections allowed", "Close connections to the console that aren't used.")
 	r.Detail = fmt.Sprintf("The console has %d clients at once, and none of them can be sent away for this one.", mostConsoles)

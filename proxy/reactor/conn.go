@@ -251,6 +251,7 @@ func (c *Conn) release() (fd int) {
 	l.conns.Add(-1)
 	if f, ok := c.handler.(*finisher); ok {
 		l.Forget(&f.timer)
+		delete(l.finishing, f)
 	}
 	l.buffers.give(c.kept)
 	l.buffers.give(c.out)

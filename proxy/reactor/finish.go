@@ -29,6 +29,10 @@ func (c *Conn) Finish() {
 	f.timer.Owner = f
 	c.handler = f
 	c.set(isFinishing)
+	if c.loop.finishing == nil {
+		c.loop.finishing = make(map[*finisher]struct{})
+	}
+	c.loop.finishing[f] = struct{}{}
 	if c.tls != nil {
 		c.tls.closeWrite(c)
 	}
@@ -43,6 +47,15 @@ func (c *Conn) Finish() {
 		f.Drained(c)
 	}
 	c.Resume()
+}
+
+// CutFinishing closes the connections of the loop that are being finished, for
+// the sake of their descriptors. It is for the loop's goroutine, and not for a
+// method of a handler of theirs.
+func (l *Loop) CutFinishing() {
+	for f := range l.finishing {
+		f.conn.Close()
+	}
 }
 
 // finisher is the handler of a connection that is being finished.

@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -182,5 +183,34 @@ func TestCloseResets(t *testing.T) {
 		if _, err := io.ReadAll(peer); !errors.Is(err, unix.ECONNRESET) {
 			t.Errorf("the peer reads %v", err)
 		}
+	})
+}
+
+// TestCutFinishing closes who is being finished, and nobody else.
+func TestCutFinishing(t *testing.T) {
+	eachPoller(t, func(t *testing.T, poller string) {
+		l := startLoop(t, poller)
+		p := newProbe()
+		stays, talks := attach(t, l, "tcp", p)
+		var peers []net.Conn
+		on(t, l, func() { l.CutFinishing() }) // there is none
+		for range 3 {
+			c, peer := attach(t, l, "tcp", newProbe())
+			on(t, l, func() { c.Finish() })
+			peers = append(peers, peer)
+		}
+		on(t, l, func() {
+			l.CutFinishing()
+			if n := l.Conns(); n != 1 || !stays.Open() || len(l.finishing) != 0 {
+				t.Errorf("%d connections are left, %d of them finishing", n, len(l.finishing))
+			}
+		})
+		for _, peer := range peers {
+			if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("a peer reads %v", err)
+			}
+		}
+		write(t, talks, []byte("x"))
+		p.expect(t, "data 1")
 	})
 }

@@ -22,8 +22,10 @@ type Acceptor interface {
 	// Accept owns fd, a non-blocking socket, from here on. peer isn't valid for
 	// a Unix socket.
 	Accept(ln *Listener, fd int, peer netip.AddrPort)
-	// AcceptFailed is told why no connection can be taken in for the moment.
-	AcceptFailed(ln *Listener, err error)
+	// AcceptFailed is told why no connection can be taken in for the moment. If
+	// it answers that it has seen to that, it is tried again at once, and else
+	// after a short rest.
+	AcceptFailed(ln *Listener, err error) (again bool)
 }
 
 // Listener is a listening socket on a loop.
@@ -35,6 +37,7 @@ type Listener struct {
 	fd       int
 	open     bool
 	resting  bool
+	paused   bool
 }
 
 // Listen gives fd, a listening non-blocking socket, to the loop. On an error it
@@ -64,7 +67,7 @@ func (ln *Listener) Close() {
 }
 
 func (ln *Listener) acceptAll() {
-	if ln.resting {
+	if ln.resting || ln.paused {
 		return
 	}
 	for range acceptBatch {
@@ -79,22 +82,47 @@ func (ln *Listener) acceptAll() {
 			return
 		case unix.EINTR, unix.ECONNABORTED:
 		default:
-			ln.rest(err)
-			return
+			if !ln.acceptor.AcceptFailed(ln, err) {
+				ln.rest()
+				return
+			}
 		}
 	}
 }
 
 // rest leaves new connections in the backlog for a while.
-func (ln *Listener) rest(err error) {
+func (ln *Listener) rest() {
 	ln.resting = true
-	_ = ln.loop.poller.modify(ln.fd, ln.id, 0)
+	ln.rearm()
 	ln.loop.Arm(&ln.timer, ln.loop.now+acceptPause)
-	ln.acceptor.AcceptFailed(ln, err)
 }
 
 // Expired implements Expirer: the rest is over.
 func (ln *Listener) Expired(*Timer) {
 	ln.resting = false
-	_ = ln.loop.poller.modify(ln.fd, ln.id, wantRead)
+	ln.rearm()
+}
+
+// Pause leaves new connections in the backlog until Resume.
+func (ln *Listener) Pause() {
+	ln.paused = true
+	ln.rearm()
+}
+
+// Resume takes back Pause.
+func (ln *Listener) Resume() {
+	ln.paused = false
+	ln.rearm()
+}
+
+// rearm tells the poller whether new connections are looked for now.
+func (ln *Listener) rearm() {
+	if !ln.open {
+		return
+	}
+	want := wantRead
+	if ln.resting || ln.paused {
+		want = 0
+	}
+	_ = ln.loop.poller.modify(ln.fd, ln.id, want)
 }

@@ -16,11 +16,11 @@ import (
 // doorman accepts everything.
 type doorman struct {
 	accept func(ln *Listener, fd int, peer netip.AddrPort)
-	failed func(err error)
+	failed func(err error) // never has seen to it
 }
 
 func (d *doorman) Accept(ln *Listener, fd int, peer netip.AddrPort) { d.accept(ln, fd, peer) }
-func (d *doorman) AcceptFailed(_ *Listener, err error)              { d.failed(err) }
+func (d *doorman) AcceptFailed(_ *Listener, err error) bool         { d.failed(err); return false }
 
 // listenOn returns a listening socket.
 func listenOn(t testing.TB) (fd int, addr string) {
@@ -126,6 +126,44 @@ func TestListenerClosesInAccept(t *testing.T) {
 		if n := len(accepted); n != 0 {
 			t.Errorf("%d more were accepted", n)
 		}
+	})
+}
+
+// TestListenerPauses: who comes meanwhile waits in the backlog.
+func TestListenerPauses(t *testing.T) {
+	eachPoller(t, func(t *testing.T, poller string) {
+		l := startLoop(t, poller)
+		fd, addr := listenOn(t)
+		accepted := make(chan int, 1)
+		d := &doorman{failed: func(err error) { t.Error(err) }}
+		d.accept = func(_ *Listener, fd int, _ netip.AddrPort) {
+			_ = unix.Close(fd)
+			accepted <- fd
+		}
+		var ln *Listener
+		on(t, l, func() {
+			var err error
+			if ln, err = l.Listen(fd, d); err != nil {
+				t.Error(err)
+			}
+			ln.Pause()
+			ln.Pause()
+		})
+		peer, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		settle(t, l, 2)
+		if len(accepted) != 0 {
+			t.Error("a connection was accepted in the pause")
+		}
+		on(t, l, func() { ln.Resume() })
+		await(t, accepted, "the connection")
+		on(t, l, func() {
+			ln.Close()
+			ln.Resume() // harmless
+		})
 	})
 }
 

@@ -46,6 +46,8 @@ type Loop struct {
 	wheel   wheel
 	buffers buffers
 	running []Task
+	// finishing are the handlers of connections that are being finished.
+	finishing map[*finisher]struct{}
 
 	// Guarded by mu.
 	mu    sync.Mutex
