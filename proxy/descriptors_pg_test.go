@@ -133,7 +133,8 @@ func TestOutOfDescriptors(t *testing.T) {
 const spareEnv = "CARPOOL_TEST_SPARE"
 
 // serveSpare runs a proxy with a console and with room for a few clients only,
-// until its standard input ends.
+// until its standard input ends. Asked by a line there, it says how many
+// descriptors are kept back.
 func serveSpare(t *testing.T, dir string) {
 	c, err := loadConfig(dir, "pool_mode = transaction\ndefault_pool_size = 1\ntcp_defer_accept = 0\nunix_socket_dir = "+dir)
 	if err != nil {
@@ -157,7 +158,11 @@ func serveSpare(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	fmt.Printf("\nport %s\n", before.port)
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
+		spares := make(chan int, 1)
+		p.workers[0].Post(taskOf(func() { spares <- len(p.spares.fds) }))
+		fmt.Printf("\nspares %d\n", <-spares)
+	}
 	p.Shutdown(Immediate)
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -187,12 +192,17 @@ func TestConsoleWithoutDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = in.Close(); _ = child.Process.Kill(); _ = child.Wait() })
-	port, out := "", bufio.NewScanner(pipe)
-	for port == "" && out.Scan() {
-		if said, ok := strings.CutPrefix(out.Text(), "port "); ok {
-			port = said
+	out := bufio.NewScanner(pipe)
+	read := func(word string) (value string) {
+		for out.Scan() {
+			if v, ok := strings.CutPrefix(out.Text(), word+" "); ok {
+				return v
+			}
 		}
+		t.Fatalf("the process never said %q", word)
+		return ""
 	}
+	port := read("port")
 	dial := func(network, address string) *wireClient {
 		conn, err := net.Dial(network, address)
 		if err != nil {
@@ -222,14 +232,25 @@ func TestConsoleWithoutDescriptors(t *testing.T) {
 			}
 		}
 	})
-	for i := range 3 * spareDescriptors {
-		c := dial("unix", door)
-		c.send(startupPacket("postgres", "pgbouncer"))
-		c.until(wire.ReadyForQuery)
-		_ = c.Close()
-		if got := clients[0].answer("select 'in'"); got != "in" {
-			t.Errorf("visit %d: a client that is in got %q", i, got)
+	for round := range 8 {
+		var visits []*wireClient
+		for range spareDescriptors {
+			c := dial("unix", door)
+			c.send(startupPacket("postgres", "pgbouncer"))
+			c.until(wire.ReadyForQuery)
+			visits = append(visits, c)
 		}
+		if got := clients[0].answer("select 'in'"); got != "in" {
+			t.Errorf("round %d: a client that is in got %q", round, got)
+		}
+		for _, c := range visits {
+			_ = c.Close()
+		}
+		// What becomes free is kept back again, whoever waits outside.
+		eventually(t, "the descriptors to be kept back again", func() bool {
+			_, _ = io.WriteString(in, "spares?\n")
+			return read("spares") == fmt.Sprint(spareDescriptors)
+		})
 	}
 	for i, c := range clients { // who waits gets in when others leave
 		if i > 0 {
