@@ -42,7 +42,7 @@ type Config struct {
 	// Pools and limits. A limit of 0 is no limit.
 	PoolMode                 PoolMode      // pool_mode
 	MaxClientConn            int           // max_client_conn
-	MaxClientLogins          int           // max_client_logins; 0 is by the limit on descriptors
+	MaxClientLogins          int           // max_client_logins; 0 is by max_client_conn and the limit on descriptors
 	DefaultPoolSize          int           // default_pool_size
 	MinPoolSize              int           // min_pool_size
 	ReservePoolSize          int           // reserve_pool_size; 0 is no reserve

@@ -84,7 +84,7 @@ var poolKeys = []key[Config]{
 	row("max_client_conn", "", "100", acts, number(func(c *Config) *int { return &c.MaxClientConn }, 1, mostConnections),
 		"Clients connected at once."),
 	row("max_client_logins", "", "0", acts|own, number(func(c *Config) *int { return &c.MaxClientLogins }, 0, mostConnections),
-		"Logins under way at once; one more ends the one that has lasted longest. 0 is a quarter of the file descriptors that `max_client_conn` leaves, at least 64, at most 5000 or `max_client_conn`."),
+		"Logins under way at once; one more ends the one that has lasted longest. 0 is as many as clients are still let in, and besides a quarter of the file descriptors that `max_client_conn` leaves, from 64 to 5000."),
 	row("default_pool_size", "", "20", acts, number(func(c *Config) *int { return &c.DefaultPoolSize }, 0, mostConnections),
 		"Server connections for each pair of database and user; 0 is no limit."),
 	row("min_pool_size", "", "0", acts, number(func(c *Config) *int { return &c.MinPoolSize }, 0, mostConnections),

@@ -18,23 +18,27 @@ import (
 // before; who only holds the place loses it; and an operator gets in.
 
 const (
-	// fewestLogins and mostLogins are the bounds of the limit where the
-	// configuration leaves it open.
+	// fewestLogins and mostLogins are the bounds of extraLogins.
 	fewestLogins = 64
 	mostLogins   = 5000
 )
 
-// loginLimit is how many logins may be under way: as many as are configured, or
-// else what the descriptors that the process may have leave room for when all
-// clients are there. Of those it takes a quarter: a login takes two of them
-// during a TLS handshake, and servers need some.
-func loginLimit(c *config.Config, descriptors uint64) int {
-	if c.MaxClientLogins > 0 {
-		return c.MaxClientLogins
-	}
-	most := max(mostLogins, c.MaxClientConn)
+// extraLogins is how many logins may be under way, where the configuration leaves
+// that open, of clients for whom there would be no room: a quarter of the
+// descriptors that the process may have besides those for max_client_conn. A
+// login takes two of them during a TLS handshake, and servers need some.
+func extraLogins(c *config.Config, descriptors uint64) int {
 	left := int(min(descriptors, 1<<30)) - c.MaxClientConn
-	return min(max(left/4, fewestLogins), most)
+	return min(max(left/4, fewestLogins), mostLogins)
+}
+
+// loginLimit is how many logins may be under way while there are so many clients.
+// All that may be clients may log in at the same time, as after a restart.
+func (n *settings) loginLimit(clients int64) int {
+	if n.MaxClientLogins > 0 {
+		return n.MaxClientLogins
+	}
+	return max(n.MaxClientConn-int(clients), 0) + n.extraLogins
 }
 
 // descriptorLimit is how many file descriptors the process may have.
@@ -87,7 +91,7 @@ func (q *logins) leave(l *login) {
 func (s *session) beginLogin(n *settings) {
 	w := s.w
 	w.logins.enter(s.login)
-	limit := n.maxLogins
+	limit := n.loginLimit(s.proxy.clients.Load())
 	share := (limit + len(s.proxy.workers) - 1) / len(s.proxy.workers)
 	for w.logins.count > share && w.logins.count > 1 {
 		s.proxy.warnOfLogins(limit)

@@ -9,24 +9,28 @@ import (
 
 func TestLoginLimit(t *testing.T) {
 	for _, tt := range []struct {
-		clients, configured int
-		descriptors         uint64
-		want                int
+		most, configured int
+		clients          int64
+		descriptors      uint64
+		want             int
 	}{
-		{100, 0, 1024, 231},
-		{100, 0, 1 << 20, mostLogins},
-		{20_000, 0, 1 << 20, 20_000}, // all of them at once
-		{20_000, 0, 30_000, 2500},
-		{1000, 0, 1024, fewestLogins},
-		{5000, 0, 1024, fewestLogins}, // fewer descriptors than clients
-		{100, 0, 0, fewestLogins},     // nobody knows how many
-		{100, 0, ^uint64(0), mostLogins},
-		{100, 7, 1024, 7},
-		{100, 9000, 1024, 9000},
+		{100, 0, 0, 1024, 100 + 231},
+		{100, 0, 30, 1024, 70 + 231},
+		{100, 0, 100, 1024, 231},
+		{100, 0, 120, 1024, 231}, // more were let in before
+		{100, 0, 100, 1 << 20, mostLogins},
+		{20_000, 0, 0, 1 << 20, 20_000 + mostLogins}, // all of them at once
+		{1000, 0, 0, 1024, 1000 + fewestLogins},
+		{5000, 0, 5000, 1024, fewestLogins}, // fewer descriptors than clients
+		{100, 0, 100, 0, fewestLogins},      // nobody knows how many
+		{100, 0, 100, ^uint64(0), mostLogins},
+		{100, 7, 0, 1024, 7},
+		{100, 9000, 100, 1024, 9000},
 	} {
 		c := config.Default()
-		c.MaxClientConn, c.MaxClientLogins = tt.clients, tt.configured
-		if got := loginLimit(c, tt.descriptors); got != tt.want {
+		c.MaxClientConn, c.MaxClientLogins = tt.most, tt.configured
+		n := settings{Config: c, extraLogins: extraLogins(c, tt.descriptors)}
+		if got := n.loginLimit(tt.clients); got != tt.want {
 			t.Errorf("%+v: %d", tt, got)
 		}
 	}

@@ -29,9 +29,10 @@ type settings struct {
 	static    map[string]auth.Secret
 	clientTLS *tls.Config // nil: clients aren't offered TLS
 	serverTLS map[config.TLS]serverTLS
-	maxLogins int                // under way at once
-	files     map[string]fileSum // of every file that was read
-	replaced  chan struct{}      // closed when others are in force
+	// extraLogins may be under way besides those for which there is room.
+	extraLogins int
+	files       map[string]fileSum // of every file that was read
+	replaced    chan struct{}      // closed when others are in force
 }
 
 // fileSum tells whether a file holds what it held before.
@@ -84,11 +85,12 @@ func readSettings(c *config.Config, before *settings, log *slog.Logger) (n *sett
 			TLS: startupTLS(c.ClientTLS.Mode), DirectTLS: true, MaxPacket: c.MaxStartupPacketSize,
 			IgnoreOptions: containsFold(c.IgnoreStartupParameters, "options"),
 		},
-		maxLogins: loginLimit(c, descriptorLimit()),
-		static:    make(map[string]auth.Secret, len(c.StaticUsers)),
-		serverTLS: make(map[config.TLS]serverTLS),
-		files:     make(map[string]fileSum),
-		replaced:  make(chan struct{}),
+
+		extraLogins: extraLogins(c, descriptorLimit()),
+		static:      make(map[string]auth.Secret, len(c.StaticUsers)),
+		serverTLS:   make(map[config.TLS]serverTLS),
+		files:       make(map[string]fileSum),
+		replaced:    make(chan struct{}),
 	}
 	found := func(where string, err error) {
 		problems = append(problems, at(where, err))
