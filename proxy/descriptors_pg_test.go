@@ -53,15 +53,13 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// Out of descriptors, the proxy neither spins nor dies, those who are in are
-// served, and who waits outside gets in when there is room.
-func TestOutOfDescriptors(t *testing.T) {
-	if os.Getenv(starvedEnv) != "" {
-		serveStarved(t)
-		return
-	}
-	child := exec.Command(os.Args[0], "-test.run=^TestOutOfDescriptors$", "-test.timeout=120s")
-	child.Env = append(os.Environ(), starvedEnv+"=1")
+// starve runs the test once more in a process of its own, with one more variable
+// in the environment, until the test ends. in is its standard input, and read is
+// what it says of a word, once it does.
+func starve(t *testing.T, test, variable string) (pid int, in io.WriteCloser, read func(word string) (value string)) {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.timeout=120s")
+	child.Env = append(os.Environ(), variable)
 	child.Stderr = os.Stderr
 	in, err := child.StdinPipe()
 	if err != nil {
@@ -76,7 +74,8 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = in.Close(); _ = child.Process.Kill(); _ = child.Wait() })
 	out := bufio.NewScanner(pipe)
-	read := func(word string) (value string) {
+	return child.Process.Pid, in, func(word string) (value string) {
+		t.Helper()
 		for out.Scan() {
 			if v, ok := strings.CutPrefix(out.Text(), word+" "); ok {
 				return v
@@ -85,6 +84,16 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Fatalf("the process never said %q", word)
 		return ""
 	}
+}
+
+// Out of descriptors, the proxy neither spins nor dies, those who are in are
+// served, and who waits outside gets in when there is room.
+func TestOutOfDescriptors(t *testing.T) {
+	if os.Getenv(starvedEnv) != "" {
+		serveStarved(t)
+		return
+	}
+	pid, in, read := starve(t, "TestOutOfDescriptors", starvedEnv+"=1")
 	port := read("port")
 
 	const clients = 40
@@ -101,7 +110,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	list[0].until(wire.ReadyForQuery)
 	let[0] = true
-	before := cpuTime(t, child.Process.Pid)
+	before := cpuTime(t, pid)
 	starved := time.Now().Add(time.Second)
 	for time.Now().Before(starved) {
 		<-time.After(50 * time.Millisecond)
@@ -109,7 +118,7 @@ func TestOutOfDescriptors(t *testing.T) {
 			t.Errorf("a client that is in got %q", got)
 		}
 	}
-	if used := cpuTime(t, child.Process.Pid) - before; used > 500*time.Millisecond {
+	if used := cpuTime(t, pid) - before; used > 500*time.Millisecond {
 		t.Errorf("%s of CPU time in a second without anything to do", used)
 	}
 	// One after the other they leave, and make room for the rest.
@@ -177,31 +186,7 @@ func TestConsoleWithoutDescriptors(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestConsoleWithoutDescriptors$", "-test.timeout=120s")
-	child.Env = append(os.Environ(), spareEnv+"="+dir)
-	child.Stderr = os.Stderr
-	in, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pipe, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = in.Close(); _ = child.Process.Kill(); _ = child.Wait() })
-	out := bufio.NewScanner(pipe)
-	read := func(word string) (value string) {
-		for out.Scan() {
-			if v, ok := strings.CutPrefix(out.Text(), word+" "); ok {
-				return v
-			}
-		}
-		t.Fatalf("the process never said %q", word)
-		return ""
-	}
+	_, in, read := starve(t, "TestConsoleWithoutDescriptors", spareEnv+"="+dir)
 	port := read("port")
 	dial := func(network, address string) *wireClient {
 		conn, err := net.Dial(network, address)
