@@ -293,3 +293,36 @@ func hubsUserIsDropped(t *testing.T, a *audience) {
 	a.hubOf("second")
 	a.hears("after", list...)
 }
+
+// A client that keeps its server while the hub can't be had goes over to the
+// hub when a reload gives it another login.
+func TestHubThatAReloadMakesPossible(t *testing.T) {
+	server := pgtest.Start(t, pgserver.Options{
+		Roles: []pgserver.Role{{Name: "narrow"}}, Databases: []string{"app"},
+	})
+	admin := talk(t, server.Address())
+	admin.run("alter role narrow connection limit 1")
+	for _, busy := range []bool{false, true} {
+		t.Run(fmt.Sprint("busy ", busy), func(t *testing.T) {
+			p := startPooler(t, listenSettings+"[databases]\n"+on(server, "app", "user=narrow"))
+			k := talk(t, p.address())
+			k.run("listen news")
+			eventually(t, "the pin to be shown", func() bool { return len(p.Pins()) == 1 })
+			if busy {
+				k.run("begin; select 1")
+			}
+			p.reload(listenSettings + "[databases]\n" + on(server, "app", ""))
+			if busy {
+				k.run("commit")
+			}
+			p.multiplexed()
+			talk(t, server.Address()).run("notify news, 'after'")
+			if got := k.hear(1); got != "news:after" {
+				t.Errorf("heard %s", got)
+			}
+			if got := k.query("select current_user"); got != "postgres" {
+				t.Errorf("it is %s", got)
+			}
+		})
+	}
+}
