@@ -114,10 +114,24 @@ func readyHeld(t *testing.T, p *pooler) (k *talker, goOn func()) {
 
 func TestWhileAReadyForQueryWaits(t *testing.T) {
 	server := pgtest.Start(t, pgserver.Options{Databases: []string{"app"}})
+	admin := talk(t, server.Address())
 	for _, tt := range []struct {
 		name string
 		test func(t *testing.T, p *pooler, k *talker, goOn func())
 	}{
+		{"the server is terminated", func(t *testing.T, p *pooler, k *talker, goOn func()) {
+			admin.run("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'app' and application_name = '' and pid <> pg_backend_pid()")
+			eventually(t, "it to be gone", func() bool {
+				return admin.query("select count(*) from pg_stat_activity where datname = 'app' and application_name = '' and pid <> pg_backend_pid()") == "0"
+			})
+			goOn()
+			if got := course(t, k.until("Z")); got != "news:own Z:I" {
+				t.Errorf("got %s", got)
+			}
+			if got := k.query("select 'alive'"); got != "alive" {
+				t.Error(got)
+			}
+		}},
 		{"the client's sending side is closed", func(t *testing.T, p *pooler, k *talker, goOn func()) {
 			if err := k.conn.(halfCloser).CloseWrite(); err != nil {
 				t.Fatal(err)
