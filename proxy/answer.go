@@ -279,6 +279,8 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		}
 	case wire.ParameterStatus:
 		s.noteParameter(srv, body)
+	case wire.PortalSuspended:
+		s.notifiedInPart(d)
 	case wire.FunctionCallResponse, wire.CloseComplete:
 		if d != nil {
 			s.executed(d, false, nil)

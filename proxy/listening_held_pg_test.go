@@ -249,6 +249,9 @@ func TestOwnNotificationsWithWhatChangesThem(t *testing.T) {
 			{"a failed COPY", "listen a", []pgproto3.FrontendMessage{simple("notify a, '1'; copy own_unique from stdin"), &pgproto3.CopyFail{}, simple("notify a, '2'")}},
 			{"discard all", "listen a", []pgproto3.FrontendMessage{simple("notify a, '1'"), simple("discard all"), simple("notify a, '2'")}},
 			{"a temporary table", "listen a; create temp table own_temp (n int)", []pgproto3.FrontendMessage{simple("notify a, '1'"), simple("listen c"), simple("notify c, '2'"), simple("select pg_notify('a', '3')")}},
+			{"in parts", "listen a", []pgproto3.FrontendMessage{
+				parse("", "select pg_notify('a', n::text) from generate_series(1, 3) n"), bind("", ""), execute("", 1), execute("", 1), syncNow, simple("select 1"),
+			}},
 			{"a great many", "listen a", []pgproto3.FrontendMessage{simple("select count(pg_notify('a', n::text)) from generate_series(1, 1000) n"), simple("select 1")}},
 		} {
 			var got [2]string

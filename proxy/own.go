@@ -53,6 +53,16 @@ func (s *session) notified(e *state.Effect) {
 	}
 }
 
+// notifiedInPart: a portal with deeds, if there are any, has been executed in part.
+func (s *session) notifiedInPart(d *deeds) {
+	if d == nil || s.listening == nil {
+		return
+	}
+	for i := range d.effects {
+		s.notified(&d.effects[i])
+	}
+}
+
 // awaitsOwn reports whether a ReadyForQuery that has come has to wait. errand is
 // what it is the answer to.
 func (s *session) awaitsOwn(body []byte, errand errand) bool {
