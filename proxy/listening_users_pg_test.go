@@ -125,6 +125,7 @@ func TestUsersOfADatabaseShareAHub(t *testing.T) {
 		{"pause and reconnect", sharedHubIsPaused},
 		{"the user's clients leave", hubsUserLeaves},
 		{"the user's password doesn't do any more", hubsUserIsRefused},
+		{"the user's transactions are deferred", hubsUserIsDeferred},
 		{"the user is dropped", hubsUserIsDropped},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, startAudience(t, server)) })
@@ -283,6 +284,24 @@ func hubsUserIsRefused(t *testing.T, a *audience) {
 	a.hubOf("first")
 	a.hears("at last", list...)
 	a.admin.run("alter role second password 'two'")
+}
+
+// Whoever may set defaults for itself mustn't hold the connection up with them.
+func hubsUserIsDeferred(t *testing.T, a *audience) {
+	list := []*talker{a.listener("second"), a.listener("first")}
+	a.hubOf("second")
+	busy := talk(t, a.server.Address())
+	busy.run("create table deferring ()", "begin isolation level serializable", "insert into deferring default values")
+	a.admin.run(
+		"alter role second set default_transaction_isolation to serializable",
+		"alter role second set default_transaction_read_only to on",
+		"alter role second set default_transaction_deferrable to on",
+		fmt.Sprintf("select pg_terminate_backend(%d)", a.hubPID()))
+	a.gap(list...)
+	a.hubOf("second")
+	a.hears("after", list...)
+	busy.run("rollback")
+	a.admin.run("alter role second reset all")
 }
 
 func hubsUserIsDropped(t *testing.T, a *audience) {
