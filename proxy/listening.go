@@ -258,7 +258,8 @@ func (s *session) rehome(to *route) {
 // listens on go over to the route that has the place of its own: the hub may have
 // nobody else to log in by. It answers false when that ended the session.
 func (s *session) followToHub() bool {
-	return !s.onWay() || !s.route.superseded.Load() || s.follow()
+	waits := s.onWay() && s.listening.hub != nil
+	return !waits || !s.route.superseded.Load() || s.follow()
 }
 
 // forgetListening forgets a listening that there is no more use for.
