@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -197,6 +199,29 @@ func TestWhileAReadyForQueryWaits(t *testing.T) {
 				t.Errorf("heard %s", got)
 			}
 		}},
+		{"more comes than the client takes", func(t *testing.T, p *pooler, k *talker, goOn func()) {
+			goOn()
+			k.until("Z")
+			goOn = p.stuck()
+			k.say(simple("select repeat('x', 1000000) from generate_series(1, 10); notify news, 'two'"), simple("select 1"))
+			k.until("C")
+			k.until("C")
+			goOn()
+			if got := course(t, k.until("Z")) + ", " + course(t, k.until("Z")); got != "news:two Z:I, T D C Z:I" {
+				t.Errorf("got %s", got)
+			}
+		}},
+		{"the database is moved", func(t *testing.T, p *pooler, k *talker, goOn func()) {
+			p.reload(listenSettings + "[databases]\n" + on(postgres, "app", ""))
+			if got := course(t, k.until("Z")); got != "Z:I" {
+				t.Errorf("got %s", got)
+			}
+			k.missed()
+			k.run("notify news, 'there'")
+			if got := k.hear(1); got != "news:there" {
+				t.Errorf("heard %s", got)
+			}
+		}},
 		{"the client leaves", func(t *testing.T, p *pooler, k *talker, goOn func()) {
 			_ = k.conn.Close()
 			p.multiplexed()
@@ -282,4 +307,48 @@ func TestOwnNotificationsWithWhatChangesThem(t *testing.T) {
 			}
 		}
 	}
+}
+
+// However short patience is, all come once and in their order, also to one who
+// takes its time to read.
+func TestOwnNotificationsOfTheImpatient(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 3\nevent_loops = 2\n")
+	p.ownPatience = 100 * time.Microsecond
+	const rounds = 200
+	var wait sync.WaitGroup
+	for i := range 6 {
+		k := talk(t, p.address())
+		k.run(fmt.Sprintf("listen own%d; listen everybody", i))
+		p.multiplexed()
+		wait.Go(func() {
+			var batch []pgproto3.FrontendMessage
+			answers := 0
+			for n := range rounds {
+				batch = append(batch,
+					simple(fmt.Sprintf("notify own%d, '%d'", i, n)),
+					simple(fmt.Sprintf("begin; notify everybody, '%d %d'; notify own%d, 'taken back'; rollback", i, n, i)),
+					simple("select repeat('x', 20000)"))
+				answers += 3
+				if n%20 == 19 {
+					batch = append(batch, simple(fmt.Sprintf("begin; unlisten own%d; listen own%d; commit", i, i)))
+					answers++
+					k.say(batch...)
+					for ; answers > 0; answers-- {
+						k.until("Z")
+					}
+					batch = nil
+				}
+			}
+			for n := range rounds {
+				if got, want := k.heardNext(), fmt.Sprintf("own%d:%d", i, n); got != want {
+					t.Errorf("heard %s, want %s", got, want)
+					return
+				}
+			}
+			if len(k.heard) > 0 {
+				t.Errorf("heard more: %s", k.told())
+			}
+		})
+	}
+	wait.Wait()
 }
