@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -351,4 +352,33 @@ func TestOwnNotificationsOfTheImpatient(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// A cancel request finds nothing to cancel any more, and hits nobody else.
+func TestCancelWhileAReadyForQueryWaits(t *testing.T) {
+	server := pgtest.Start(t, pgserver.Options{Databases: []string{"app"}})
+	admin := talk(t, server.Address())
+	p := startPooler(t, listenSettings+"[databases]\n"+on(server, "app", ""))
+	p.patient()
+	conn, other := p.connect("postgres", "app"), talk(t, p.address())
+	if err := result(t, start(conn, "listen news")); err != nil {
+		t.Fatal(err)
+	}
+	p.multiplexed()
+	goOn := p.stuck()
+	done := start(conn, "notify news, 'own'")
+	eventually(t, "it to be done", func() bool {
+		return admin.query("select count(*) from pg_stat_activity where state = 'idle' and query like 'notify%'") == "1"
+	})
+	other.say(simple("select 'the next'"))
+	if err := conn.CancelRequest(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	goOn()
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+	if got := types(other.until("Z")); got != "T D C Z:I" {
+		t.Errorf("another client got %s", got)
+	}
 }
