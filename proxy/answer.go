@@ -147,6 +147,9 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 			p.out, shown = out, drop
 		}
 	}
+	if h.Type == wire.ErrorResponse && v == forward && s.endsIdle(body) {
+		v, shown = drop, drop
+	}
 	switch shown {
 	case forward:
 		p.keep(size)
@@ -167,6 +170,16 @@ func (s *session) serverMessage(srv *server, p *splice) (more, ok bool) {
 	s.noteAnswer(srv, h.Type, body, v, n)
 	s.makeUpDue(srv, p)
 	return true, true
+}
+
+// endsIdle reports whether an error is the end of a server that has done all it
+// had to and is about to be given back: then it isn't the client's end.
+func (s *session) endsIdle(body []byte) bool {
+	if !s.releasable() || s.onWay() || s.residue != nil && s.residue.pins != 0 {
+		return false
+	}
+	severity := wire.ParseReport(body).Severity
+	return severity == severityFatal || severity == "PANIC"
 }
 
 // serverBody deals with more of the message whose beginning was decided on.
@@ -266,6 +279,8 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		}
 	case wire.ParameterStatus:
 		s.noteParameter(srv, body)
+	case wire.PortalSuspended:
+		s.notifiedInPart(d)
 	case wire.FunctionCallResponse, wire.CloseComplete:
 		if d != nil {
 			s.executed(d, false, nil)
@@ -322,7 +337,7 @@ func (s *session) noteError(body []byte, v verdict, n note) {
 		s.exchange.doubt = true // something else is there than we know of
 	case v == refused: // the transaction has failed, and the client will hear of that
 	case r.Severity == severityFatal || r.Severity == "PANIC":
-		s.told = true
+		s.told = v != drop
 	}
 	if s.mending != mendingNone {
 		s.mending = mendingFailed

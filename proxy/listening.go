@@ -254,6 +254,14 @@ func (s *session) rehome(to *route) {
 	}
 }
 
+// followToHub has a session that keeps its server until the hub has what it
+// listens on go over to the route that has the place of its own: the hub may have
+// nobody else to log in by. It answers false when that ended the session.
+func (s *session) followToHub() bool {
+	waits := s.onWay() && s.listening.hub != nil
+	return !waits || !s.route.superseded.Load() || s.follow()
+}
+
 // forgetListening forgets a listening that there is no more use for.
 func (s *session) forgetListening() {
 	l := s.listening
@@ -271,7 +279,7 @@ func (s *session) settleListening() bool {
 	if s.flush(); s.state != stateActive {
 		return false
 	}
-	if s.changeOver() {
+	if s.changeOver() || !s.followToHub() {
 		return false
 	}
 	if s.onWay() && (s.residue == nil || s.residue.pins == 0) {

@@ -125,6 +125,7 @@ func TestUsersOfADatabaseShareAHub(t *testing.T) {
 		{"pause and reconnect", sharedHubIsPaused},
 		{"the user's clients leave", hubsUserLeaves},
 		{"the user's password doesn't do any more", hubsUserIsRefused},
+		{"the user's transactions are deferred", hubsUserIsDeferred},
 		{"the user is dropped", hubsUserIsDropped},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, startAudience(t, server)) })
@@ -285,6 +286,24 @@ func hubsUserIsRefused(t *testing.T, a *audience) {
 	a.admin.run("alter role second password 'two'")
 }
 
+// Whoever may set defaults for itself mustn't hold the connection up with them.
+func hubsUserIsDeferred(t *testing.T, a *audience) {
+	list := []*talker{a.listener("second"), a.listener("first")}
+	a.hubOf("second")
+	busy := talk(t, a.server.Address())
+	busy.run("create table deferring ()", "begin isolation level serializable", "insert into deferring default values")
+	a.admin.run(
+		"alter role second set default_transaction_isolation to serializable",
+		"alter role second set default_transaction_read_only to on",
+		"alter role second set default_transaction_deferrable to on",
+		fmt.Sprintf("select pg_terminate_backend(%d)", a.hubPID()))
+	a.gap(list...)
+	a.hubOf("second")
+	a.hears("after", list...)
+	busy.run("rollback")
+	a.admin.run("alter role second reset all")
+}
+
 func hubsUserIsDropped(t *testing.T, a *audience) {
 	list := []*talker{a.listener("first"), a.listener("second")}
 	a.hubOf("first")
@@ -292,4 +311,37 @@ func hubsUserIsDropped(t *testing.T, a *audience) {
 	a.gap(list...)
 	a.hubOf("second")
 	a.hears("after", list...)
+}
+
+// A client that keeps its server while the hub can't be had goes over to the
+// hub when a reload gives it another login.
+func TestHubThatAReloadMakesPossible(t *testing.T) {
+	server := pgtest.Start(t, pgserver.Options{
+		Roles: []pgserver.Role{{Name: "narrow"}}, Databases: []string{"app"},
+	})
+	admin := talk(t, server.Address())
+	admin.run("alter role narrow connection limit 1")
+	for _, busy := range []bool{false, true} {
+		t.Run(fmt.Sprint("busy ", busy), func(t *testing.T) {
+			p := startPooler(t, listenSettings+"[databases]\n"+on(server, "app", "user=narrow"))
+			k := talk(t, p.address())
+			k.run("listen news")
+			eventually(t, "the pin to be shown", func() bool { return len(p.Pins()) == 1 })
+			if busy {
+				k.run("begin; select 1")
+			}
+			p.reload(listenSettings + "[databases]\n" + on(server, "app", ""))
+			if busy {
+				k.run("commit")
+			}
+			p.multiplexed()
+			talk(t, server.Address()).run("notify news, 'after'")
+			if got := k.hear(1); got != "news:after" {
+				t.Errorf("heard %s", got)
+			}
+			if got := k.query("select current_user"); got != "postgres" {
+				t.Errorf("it is %s", got)
+			}
+		})
+	}
 }

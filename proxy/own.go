@@ -26,6 +26,8 @@ type own struct {
 	stage  ownStage
 	ticket uint64        // of what the hub was asked for
 	since  time.Duration // when it was
+	// late: it was waited for in vain, and hasn't come yet.
+	late bool
 }
 
 type ownStage uint8
@@ -39,7 +41,8 @@ const (
 
 // ownPatience is how long a ReadyForQuery waits for the hub. A hub that works
 // takes about as long as a query that does nothing; one whose server stands still
-// mustn't make all wait who notify.
+// mustn't make all wait who notify. Until it has brought what one has waited for,
+// that one waits for nothing more.
 const ownPatience = 500 * time.Millisecond
 
 // notified: a statement with an effect has completed.
@@ -47,6 +50,16 @@ func (s *session) notified(e *state.Effect) {
 	l := s.listening
 	if e.Kind == state.KindNotify && l != nil && l.own.stage == ownNone && l.handover != nil && l.handover.Len() > 0 {
 		l.own.stage = ownNotified
+	}
+}
+
+// notifiedInPart: a portal with deeds, if there are any, has been executed in part.
+func (s *session) notifiedInPart(d *deeds) {
+	if d == nil || s.listening == nil {
+		return
+	}
+	for i := range d.effects {
+		s.notified(&d.effects[i])
 	}
 }
 
@@ -63,6 +76,10 @@ func (s *session) awaitsOwn(body []byte, errand errand) bool {
 	if status, ok := wire.ParseReadyForQuery(body); !ok || status != wire.TxIdle || errand != errandNone {
 		return false
 	}
+	if o.late {
+		o.stage = ownNone
+		return false
+	}
 	l := s.listening
 	*o = own{stage: ownAwaited, ticket: l.hub.CatchUp(l.inbox), since: s.w.Now()}
 	s.rearm()
@@ -71,9 +88,20 @@ func (s *session) awaitsOwn(body []byte, errand errand) bool {
 
 // caughtUp: the hub has brought what it was asked for.
 func (s *session) caughtUp(ticket uint64) {
-	if o := &s.listening.own; o.stage == ownAwaited && o.ticket == ticket {
+	o := &s.listening.own
+	if o.ticket != ticket {
+		return
+	}
+	o.late = false
+	if o.stage == ownAwaited {
 		s.ownIsDue()
 	}
+}
+
+// ownIsLate: the hub takes too long.
+func (s *session) ownIsLate() {
+	s.listening.own.late = true
+	s.ownIsDue()
 }
 
 // ownIsDue lets the ReadyForQuery that waits go on.
@@ -89,6 +117,13 @@ func (s *session) ownDeadline() time.Duration {
 		return l.own.since + s.proxy.ownPatience
 	}
 	return 0
+}
+
+// holdsReady reports whether a ReadyForQuery waits. The server has done its work
+// by then: limits on its time are for what comes next.
+func (s *session) holdsReady() bool {
+	l := s.listening
+	return l != nil && (l.own.stage == ownAwaited || l.own.stage == ownDue)
 }
 
 // ownFirst appends what comes before a ReadyForQuery that has waited.

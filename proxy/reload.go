@@ -286,5 +286,8 @@ func (s *session) reloaded() {
 	if s.state == stateIdle && !s.follow() {
 		return
 	}
+	if s.state == stateActive && s.exchange.idle() && !s.followToHub() {
+		return
+	}
 	s.rearm()
 }

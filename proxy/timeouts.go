@@ -51,7 +51,7 @@ func (s *session) deadline(l *timeLimits) time.Duration {
 		}
 	case stateActive:
 		at := earlier(s.pinDeadline(), earlier(s.listenDeadline(), s.ownDeadline()))
-		if l != nil {
+		if l != nil && !s.holdsReady() {
 			at = earlier(at, s.activeDeadline(l))
 		}
 		return at
@@ -113,7 +113,7 @@ func (s *session) timeUp() {
 		s.idleTimeUp(now, l)
 	case stateActive:
 		if at := s.ownDeadline(); at != 0 && at <= now {
-			s.ownIsDue()
+			s.ownIsLate()
 			return
 		}
 		if at := s.listenDeadline(); at != 0 && at <= now {

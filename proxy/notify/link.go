@@ -13,8 +13,11 @@ import (
 const batchSize = 256
 
 // prelude makes the session fit for listening: no timeout ends it, and payloads
-// come as they are. Postgres before 14 doesn't know idle_session_timeout.
+// come as they are. Postgres before 14 doesn't know idle_session_timeout. A query
+// in a deferrable transaction, which the user may have as its default, waits for
+// other clients' transactions.
 const (
+	preludeAtOnce   = "SET default_transaction_deferrable TO off"
 	preludeTimeout  = "SET statement_timeout TO 0"
 	preludeEncoding = "SET client_encoding TO 'SQL_ASCII'"
 	preludeIdle     = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'idle_session_timeout'"
@@ -177,7 +180,7 @@ func (h *Hub) connected(d dialing) {
 		return
 	}
 	l.opened, l.heardAt, l.pid = now, now, d.conn.PID
-	for _, sql := range [...]string{preludeTimeout, preludeEncoding, preludeIdle} {
+	for _, sql := range [...]string{preludeAtOnce, preludeTimeout, preludeEncoding, preludeIdle} {
 		h.say(now, forPrelude, nil, sql)
 	}
 	h.say(now, forMarker, nil, "LISTEN "+quote(h.marker))
