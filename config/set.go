@@ -76,10 +76,16 @@ func (c *Config) ApplyEnv(environ []string) error {
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
 		name, ours := strings.CutPrefix(variable, EnvPrefix)
-		if !ours || slices.Contains(ReservedEnv(), variable) {
+		if !ours {
 			continue
 		}
 		at := place{file: variable}
+		if slices.Contains(ReservedEnv(), variable) {
+			if name == "POOL_SIZE" && value != "" { // the sidecar, which takes it, keeps it to itself
+				c.noted = append(c.noted, at.problem("has no effect here, only on carpool exec: "+EnvPrefix+"DEFAULT_POOL_SIZE sets the size of pools"))
+			}
+			continue
+		}
 		if _, ok := findKey(globalKeys, strings.ToLower(name)); !ok || name != strings.ToUpper(name) {
 			if isServiceLink(name, value) {
 				continue
