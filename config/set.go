@@ -49,7 +49,11 @@ func (c *Config) set(name, value string, at place) Problems {
 		return Problems{at.problem(k.Name + ": line breaks and control characters are not allowed")}
 	}
 	if err := k.bind.set(c, value); err != nil {
-		return Problems{at.problem(k.Name + ": " + err.Error() + ", not " + quoteShort(value))}
+		message := k.Name + ": " + err.Error() + ", not " + quoteShort(value)
+		if at.line > 0 && strings.ContainsAny(value, ";#") {
+			message += ": a comment needs a line of its own"
+		}
+		return Problems{at.problem(message)}
 	}
 	if earlier := c.places[k.Name]; at.line > 0 && earlier.line > 0 && earlier.file == at.file {
 		c.noted = append(c.noted, at.problem(fmt.Sprintf("%s: replaces what line %d says", k.Name, earlier.line)))
