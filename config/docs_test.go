@@ -100,6 +100,19 @@ func documentRow(s Setting) string {
 	return "| " + strings.Join(cells, " | ") + " |"
 }
 
+// Whoever looks for a variable that isn't a setting's finds it, too.
+func TestDocumentHasReservedVariables(t *testing.T) {
+	content, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range ReservedEnv() {
+		if !strings.Contains(string(content), "`"+name+"`") {
+			t.Errorf("the document doesn't mention %s", name)
+		}
+	}
+}
+
 func yes(v bool) string {
 	if v {
 		return "yes"

@@ -49,7 +49,11 @@ func (c *Config) set(name, value string, at place) Problems {
 		return Problems{at.problem(k.Name + ": line breaks and control characters are not allowed")}
 	}
 	if err := k.bind.set(c, value); err != nil {
-		return Problems{at.problem(k.Name + ": " + err.Error() + ", not " + quoteShort(value))}
+		message := k.Name + ": " + err.Error() + ", not " + quoteShort(value)
+		if at.line > 0 && strings.ContainsAny(value, ";#") {
+			message += ": a comment needs a line of its own"
+		}
+		return Problems{at.problem(message)}
 	}
 	if earlier := c.places[k.Name]; at.line > 0 && earlier.line > 0 && earlier.file == at.file {
 		c.noted = append(c.noted, at.problem(fmt.Sprintf("%s: replaces what line %d says", k.Name, earlier.line)))
@@ -76,10 +80,16 @@ func (c *Config) ApplyEnv(environ []string) error {
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
 		name, ours := strings.CutPrefix(variable, EnvPrefix)
-		if !ours || slices.Contains(ReservedEnv(), variable) {
+		if !ours {
 			continue
 		}
 		at := place{file: variable}
+		if slices.Contains(ReservedEnv(), variable) {
+			if name == "POOL_SIZE" && value != "" { // the sidecar, which takes it, keeps it to itself
+				c.noted = append(c.noted, at.problem("has no effect here, only on carpool exec: "+EnvPrefix+"DEFAULT_POOL_SIZE sets the size of pools"))
+			}
+			continue
+		}
 		if _, ok := findKey(globalKeys, strings.ToLower(name)); !ok || name != strings.ToUpper(name) {
 			if isServiceLink(name, value) {
 				continue

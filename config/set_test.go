@@ -32,3 +32,18 @@ func TestVariablesThatAreNoSettings(t *testing.T) {
 		}
 	}
 }
+
+// The sidecar's short name for the size of pools isn't passed over in silence
+// where it does nothing.
+func TestPoolSizeOfTheSidecarIsWarnedOf(t *testing.T) {
+	c := Default()
+	if err := c.ApplyEnv([]string{"CARPOOL_POOL_SIZE=5"}); err != nil {
+		t.Fatal(err)
+	}
+	if text := c.Warnings().Error(); !strings.Contains(text, "CARPOOL_POOL_SIZE: ") || !strings.Contains(text, "CARPOOL_DEFAULT_POOL_SIZE") {
+		t.Errorf("got %q", text)
+	}
+	if c.DefaultPoolSize != Default().DefaultPoolSize {
+		t.Errorf("the size is %d", c.DefaultPoolSize)
+	}
+}

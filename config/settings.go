@@ -173,7 +173,7 @@ var logKeys = []key[Config]{
 	row("login_notify_message", "", "", 0, text(func(c *Config) *string { return &c.LoginNotifyMessage }),
 		"Notice sent to each client after its login."),
 	row("metrics_listen", "", "", acts|restart|own, text(func(c *Config) *string { return &c.MetricsListen }),
-		"Address and port of the HTTP server for /metrics, such as `127.0.0.1:9127`; empty is none."),
+		"Address and port of the HTTP server for /metrics, such as `127.0.0.1:9187`; empty is none."),
 	row("console_old_columns", "", "0", acts|own, yesNo(func(c *Config) *bool { return &c.ConsoleOldColumns }),
 		"Whether SHOW STATS and SHOW DATABASES also have columns that PgBouncer had formerly, for monitoring that asks for them."),
 	row("log_slow", "ms", "0", acts|own, milliseconds(func(c *Config) *time.Duration { return &c.LogSlow }),

@@ -122,6 +122,10 @@ func (u *urlReader) url(rest string) {
 	u.database.DBName = u.decode("database name", path)
 	u.hosts(authority)
 	u.query(query)
+	if len(u.problems) == 0 && u.database.User != "" && strings.Contains(path, "@") {
+		// Rather the end of a password than a name, and what stands before it isn't the host that was meant.
+		u.problem("database name: an @ in it is written %40" + u.hint())
+	}
 	u.finish()
 }
 

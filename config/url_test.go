@@ -82,6 +82,8 @@ func TestParseURLRefuses(t *testing.T) {
 		{"postgres://u:hunter2@h:65536/d", "the port isn't a number from 1 to 65535"},
 		{"postgres://u:hunt/er2@h/d", "the port isn't a number from 1 to 65535" + hint},
 		{"postgres://u:12/hunter2@h/d", "needs a user" + hint},
+		{"postgres://u:12@34/hunter2@h/d", "database name: an @ in it is written %40" + hint},
+		{"postgres://u:12@34/hunter2@h", "database name: an @ in it is written %40" + hint},
 		{"postgres://u@h/d?hunter2@x=1", "query: a key (not shown, as it may be a part of the password) isn't known" + hint},
 		{"postgres://u:hunter2@::1/d", "an IPv6 address needs a [ before it and a ] after it; a : in a password is written %3A"},
 		{"postgres://u:hunter2@[::1/d", "an IPv6 address needs a [ before it and a ] after it"},

@@ -97,7 +97,7 @@ func (v *validator) metrics() {
 	host, text, err := net.SplitHostPort(c.MetricsListen)
 	port, portErr := strconv.ParseUint(text, 10, 16)
 	if err != nil || portErr != nil {
-		v.setting("metrics_listen", "expected an address and a port, such as 127.0.0.1:9127")
+		v.setting("metrics_listen", "expected an address and a port, such as 127.0.0.1:9187")
 		return
 	}
 	if int(port) != c.ListenPort || port == 0 {

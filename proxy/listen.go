@@ -120,6 +120,9 @@ func listenTCP(addr netip.AddrPort, c *config.Config) (socket, error) {
 		if errors.Is(err, unix.EADDRINUSE) {
 			return socket{}, fmt.Errorf("listening on %s: %w; set listen_port to a free one, or stop who has it", addr, unix.EADDRINUSE)
 		}
+		if errors.Is(err, unix.EADDRNOTAVAIL) {
+			return socket{}, fmt.Errorf("listening on %s: %w; listen_addr is one of this machine's own addresses, or * for all of them", addr, err)
+		}
 		return socket{}, fmt.Errorf("listening on %s: %s: %w", addr, what, err)
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {

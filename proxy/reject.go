@@ -250,8 +250,11 @@ func noServer(err error) wire.Report {
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, pool.ErrRemoved):
 		return shuttingDown()
 	}
-	r := fatal("08001", "server login has been failing, try again later (server_login_retry)",
-		"Check that the server runs and that host and port are right.")
+	hint := "Check that the server runs and that host and port are right."
+	if upstream.FailureOf(err) == upstream.FailureEncryption {
+		hint = "Check sslmode of the database (server_tls_sslmode), and whether the server offers TLS with a certificate that fits."
+	}
+	r := fatal("08001", "server login has been failing, try again later (server_login_retry)", hint)
 	r.Detail = causeText(err)
 	return r
 }

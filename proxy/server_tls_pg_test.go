@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -97,7 +98,10 @@ func TestServerWithoutTLS(t *testing.T) {
 		}
 		if err == nil {
 			_ = conn.Close(context.Background())
-		} else if !strings.Contains(err.Error(), "server_login_retry") {
+			continue
+		}
+		var refusal *pgconn.PgError
+		if !errors.As(err, &refusal) || !strings.Contains(refusal.Message, "server_login_retry") || !strings.Contains(refusal.Hint, "server_tls_sslmode") {
 			t.Errorf("%s: %v", mode, err)
 		}
 	}

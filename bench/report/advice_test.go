@@ -71,7 +71,7 @@ func TestAdvice(t *testing.T) {
 		}, []string{"4 processes with a pool of 4 may open 16 connections, and each further process 4 more; that is 80 % of the 20", "Through carpool they used 4 connections together"}, nil},
 		{"pools fit", func() Report {
 			return changed(func(r *Report) { r.Environment.MaxConnections = 72 }, strategy("driver-pool", 1000, 1001))
-		}, []string{"each further process 4 more; the server takes 72, which is enough for 18 processes"}, nil},
+		}, []string{"each further process 4 more; 18 processes reach the server's max_connections, 72"}, nil},
 		{"pools on a private server", func() Report {
 			return changed(func(r *Report) { r.Environment.MaxConnections, r.Environment.Private = 10, true }, strategy("driver-pool", 1000, 1001))
 		}, []string{"each further process 4 more"}, []string{"the server takes", "too large"}},

@@ -15,7 +15,7 @@ const missing = "-"
 func outcomes(r Report) []column {
 	columns := []column{
 		{"calls\na second", func(s Strategy) string { return amount(s.Summary.CallsPerSecond.Median) }},
-		{"spread", func(s Strategy) string {
+		{spreadHead, func(s Strategy) string {
 			if s.Summary.Rounds < 2 {
 				return missing
 			}
@@ -42,7 +42,10 @@ func outcomes(r Report) []column {
 	return columns
 }
 
-const connectionsHead = "server\nconns\nseen"
+const (
+	spreadHead      = "spread"
+	connectionsHead = "server\nconns\nseen"
+)
 
 // pace is how a strategy compares with none; or, while a rate sets the pace for all, how much it left undone.
 func pace(s Settings) column {
@@ -154,6 +157,9 @@ func costGrid(r Report) grid { return newGrid(r.Strategies, costs()) }
 func legend(r Report) []string {
 	lines := []string{
 		"Calls a second are those of all clients together: the median of the rounds, and how far the farthest round is from it. Latency is that of single calls, of all rounds.",
+	}
+	if !slices.Contains(outcomeGrid(r).heads, spreadHead) { // of a single round
+		lines[0] = "Calls a second are those of all clients together. Latency is that of single calls."
 	}
 	if r.Settings.Rate > 0 {
 		lines = append(lines, "Latency counts from when a call should have begun. Calls that came too late to begin before the end are a share of those whose time came; they have no latency.")

@@ -107,3 +107,14 @@ func TestPoolerAtTheURLIsNotPostgres(t *testing.T) {
 		t.Error("the page explains connections to Postgres")
 	}
 }
+
+// TestLegendOfOneRound checks that a column isn't explained that a single round
+// doesn't have.
+func TestLegendOfOneRound(t *testing.T) {
+	for rounds, want := range map[int]bool{1: false, 2: true} {
+		r := finished(strategy("none", []int64{1000, 1100}[:rounds]...))
+		if got := strings.Contains(strings.Join(legend(r), " "), "farthest round"); got != want {
+			t.Errorf("%d rounds: %q", rounds, legend(r))
+		}
+	}
+}

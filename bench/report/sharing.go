@@ -62,7 +62,8 @@ func poolsRoom(r Report, most int64) string {
 	case float64(most) > poolsCrowd*float64(limit):
 		return fmt.Sprintf("; that is %s of the %s that the server takes", percent(float64(most)/float64(limit)), count(limit))
 	}
-	return fmt.Sprintf("; the server takes %s, which is enough for %s", count(limit), plural(limit/size, "process"))
+	// Some of the limit is reserved for superusers, so it is reached by then at the latest.
+	return fmt.Sprintf("; %s reach the server's max_connections, %s", plural((limit+size-1)/size, "process"), count(limit))
 }
 
 // mode tells which of carpool's modes the numbers speak for. The pool of session mode is made as large as there are clients,

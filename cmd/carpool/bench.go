@@ -15,7 +15,6 @@ import (
 	"carpool/bench/target"
 	"carpool/bench/worker"
 	"carpool/bench/workload"
-	"carpool/config"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -216,8 +215,13 @@ func (b *benchmark) chooseDatabase() error {
 	}
 	p.SSLMode = b.sslmode
 	p.Unix = b.unix
-	p.Binaries = b.program.variable(config.EnvPrefix + "PGBIN")
-	return nil
+	if p.URL != "" {
+		p.Binaries = b.program.variable(binariesVariable) // pgbench may be all that is there
+		return nil
+	}
+	var err error
+	p.Binaries, err = b.program.postgresPrograms()
+	return err
 }
 
 // isVariable tells whether a text can be the name of an environment variable. What can't may be a URL with a mistake in it, and

@@ -279,7 +279,7 @@ func TestBenchBadInput(t *testing.T) {
 		{"sweep", nil, []string{"--sweep", "pool=a"}, 2, "--sweep"},
 		{"script", nil, []string{"--file", "/nowhere.sql"}, 1, "/nowhere.sql"},
 		{"flag", nil, []string{"--cleints", "3"}, 2, "--clients"},
-		{"no Postgres", []string{"CARPOOL_PGBIN=/nowhere"}, nil, 1, "initdb"},
+		{"no Postgres", []string{"CARPOOL_PGBIN=/nowhere"}, nil, 1, "CARPOOL_PGBIN"},
 		{"out", nil, []string{"--out", "/proc/nowhere"}, 1, "/proc/nowhere"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"carpool/bench"
@@ -33,6 +35,9 @@ const (
 	straightName = "straight" // of the database that carpool isn't before
 	demoWorkload = "prepared" // a row by its key
 )
+
+// binariesVariable names the directory of Postgres's programs.
+const binariesVariable = config.EnvPrefix + "PGBIN"
 
 const (
 	// spareConnections are for those who count the others.
@@ -68,9 +73,13 @@ straight on Postgres, and show both side by side. Everything is stopped and remo
 // run does the whole demo. It returns when everything is stopped and removed.
 func (d *demo) run(ctx context.Context) (err error) {
 	out := d.program.stdout
+	programs, err := d.program.postgresPrograms()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(out, "Starting a private Postgres in a temporary directory.")
 	postgres, err := pgserver.Start(ctx, pgserver.Options{
-		Binaries:       pgserver.Binaries{Dir: d.program.variable(config.EnvPrefix + "PGBIN")},
+		Binaries:       pgserver.Binaries{Dir: programs},
 		MaxConnections: min(d.clients, maxDirect) + d.poolSize + spareConnections,
 		Roles:          []pgserver.Role{{Name: demoName, Password: demoPassword, Superuser: true}},
 		Databases:      []string{demoName},
@@ -106,6 +115,19 @@ func (d *demo) run(ctx context.Context) (err error) {
 		pooler.ended <- err
 		return errors.New("carpool has ended by itself")
 	}
+}
+
+// postgresPrograms is the directory of Postgres's programs that the environment
+// names, "" if they are to be looked for.
+func (p *program) postgresPrograms() (string, error) {
+	dir := p.variable(binariesVariable)
+	if dir == "" {
+		return "", nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
+		return "", fmt.Errorf("%s: %w; it is the directory of initdb and postgres", binariesVariable, err)
+	}
+	return dir, nil
 }
 
 // compare puts the same load on carpool and on Postgres and prints what came

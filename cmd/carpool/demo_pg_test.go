@@ -150,7 +150,7 @@ func TestDemoInterrupted(t *testing.T) {
 func TestDemoWithoutPostgres(t *testing.T) {
 	dir := demoDir(t)
 	p := start(t, []string{"TMPDIR=" + dir, "CARPOOL_PGBIN=" + dir}, "demo")
-	if status := p.wait(); status != 1 || !strings.Contains(p.stderr.String(), "initdb") {
+	if status := p.wait(); status != 1 || !strings.Contains(p.stderr.String(), "CARPOOL_PGBIN") {
 		t.Errorf("status %d: %s", status, p.stderr)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {

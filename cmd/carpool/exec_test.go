@@ -99,6 +99,8 @@ func TestExecRefuses(t *testing.T) {
 		{nowhere, []string{"--url-command", "echo hunter2"}, "carpool: what --url-command says isn't the URL of a Postgres database: "},
 		{nowhere, []string{"--url-command", "exit 3"}, "carpool: --url-command: exit status 3"},
 		{nowhere, []string{"--url-command", "true"}, "carpool: --url-command: no URL is there"},
+		{nowhere, []string{"--listen", "192.0.2.1:0"}, "carpool: listening on 192.0.2.1:0: cannot assign requested address; listen_addr is one of this machine's"},
+		{"DATABASE_URL=postgres://u:12@34/hunter2@h/d", nil, "carpool: DATABASE_URL can't be used: database name: an @ in it is written %40"},
 		{"CARPOOL_POOL_SIZE=many\n" + nowhere, nil, "carpool: CARPOOL_POOL_SIZE: default_pool_size: expected"},
 		{"CARPOOL_ENABLED=maybe\n" + nowhere, nil, "carpool: CARPOOL_ENABLED: expected one of 1, true"},
 	} {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"carpool/config"
@@ -35,7 +36,7 @@ func healthcheckCommand(p *program) *cobra.Command {
 		Long: `Ask a running carpool whether it is well, for a container's health check: an image that holds nothing but carpool has no
 other program that could ask. The status is 0 if the answer is, and 1 if there is none or it is another than 2xx.
 
-carpool answers /healthz as long as it lives and /readyz while it takes clients, on the address that metrics_listen sets. Where
+carpool answers /healthz as long as it lives and /readyz while it takes clients and can reach a server, on the address that metrics_listen sets. Where
 ` + metricsVariable + ` is set to nothing there is nobody to ask, and the status is 0.`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
@@ -87,7 +88,10 @@ func askHealth(ctx context.Context, where string, timeout time.Duration) error {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	response, err := client.Do(request)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("asking %s: %w (nobody listens there: carpool doesn't run, or metrics_listen is empty or another address)", u.Redacted(), bareHTTPError(ctx, err))
+	case err != nil:
 		return fmt.Errorf("asking %s: %w", u.Redacted(), bareHTTPError(ctx, err))
 	}
 	defer response.Body.Close()

@@ -64,7 +64,7 @@ func TestAskHealth(t *testing.T) {
 		{server.URL + "/draining", patience, "503 Service Unavailable"},
 		{server.URL + "/moved", patience, "302 Found"},
 		{server.URL + "/slow", 50 * time.Millisecond, "no answer within 50ms"},
-		{nobody, patience, "refused"},
+		{nobody, patience, "refused (nobody listens there: carpool doesn't run, or metrics_listen is empty"},
 		{strings.Replace(nobody, "//", "//me:secret@", 1), patience, "refused"},
 		{"ftp://127.0.0.1/", patience, "http://"},
 		{"127.0.0.1:9187", patience, "http://"},

@@ -63,7 +63,7 @@ func (s *session) set(st statement) result {
 		return known.Name == name || slices.Contains(known.Aliases, name)
 	})
 	if at < 0 {
-		return failed(errorReport(codeNoObject, "no such setting: "+printable(st.arg)))
+		return failed(noSetting(st.arg))
 	}
 	c := s.console
 	wasAdmin := slices.Contains(c.proxy.Config().AdminUsers, s.user)

@@ -63,6 +63,7 @@ type reply struct {
 	tag     string
 	code    string // of the error
 	message string // of the error or notice
+	hint    string // of the error
 }
 
 // read takes an answer apart; it must consist of whole messages and end with
@@ -90,7 +91,7 @@ func read(t testing.TB, b []byte) reply {
 			r.tag = "EMPTY"
 		case wire.ErrorResponse:
 			report := wire.ParseReport(body)
-			r.code, r.message = report.Code, report.Message
+			r.code, r.message, r.hint = report.Code, report.Message, report.Hint
 		case wire.NoticeResponse:
 			r.message = wire.ParseReport(body).Message
 		case wire.ReadyForQuery:
@@ -167,6 +168,14 @@ func TestWhatIsSaid(t *testing.T) {
 	long := ask(t, s, "\x1b[31m"+strings.Repeat("ä", 5000)).message
 	if len(long) > 200 || strings.Contains(long, "\x1b") {
 		t.Errorf("a long command with an escape code is answered %q", long)
+	}
+	root := c.Open("root", true, slog.New(slog.DiscardHandler))
+	for sql, hint := range map[string]string{
+		"SET Defualt_pool_size = 3": "Did you mean default_pool_size?", "SET something_else = 3": "SHOW CONFIG has them all.",
+	} {
+		if got := ask(t, root, sql); got.code != codeNoObject || got.hint != hint {
+			t.Errorf("%s: %s %s, %q", sql, got.code, got.message, got.hint)
+		}
 	}
 	if got := ask(t, s, "SHOW HELP").message; !strings.Contains(got, "|POOLS|") || !strings.Contains(got, "\tPAUSE [db]") {
 		t.Error("help doesn't list what there is:", got)

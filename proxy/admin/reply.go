@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"carpool/config"
 	"carpool/proxy/wire"
 )
 
@@ -37,6 +38,20 @@ func errorReport(code, message string) wire.Report {
 
 func invalidCommand(sql string) wire.Report {
 	return errorReport(codeSyntax, fmt.Sprintf("invalid command '%s', use SHOW HELP;", printable(sql)))
+}
+
+// noSetting is what SET of a name is told that no setting has.
+func noSetting(name string) wire.Report {
+	r := errorReport(codeNoObject, "no such setting: "+printable(name))
+	r.Hint = "SHOW CONFIG has them all."
+	var known []string
+	for _, s := range config.Settings() {
+		known = append(known, s.Name)
+	}
+	if near, ok := config.Nearest(name, known); ok {
+		r.Hint = "Did you mean " + near + "?"
+	}
+	return r
 }
 
 func adminNeeded() wire.Report {
