@@ -47,8 +47,11 @@ func (s *session) acquired(lease pool.Lease[*server], outcome pool.Outcome, err 
 	}
 	s.client.Pause()
 	s.noticed = false
-	if s.state != stateWelcome {
+	switch {
+	case s.login == nil:
 		s.become(stateWaiting)
+	case s.state != stateWelcome: // the server at hand has failed its check
+		s.become(stateWelcome)
 	}
 	return false
 }
