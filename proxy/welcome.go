@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"carpool/pool"
 	"carpool/proxy/startup"
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
@@ -107,6 +108,8 @@ type untried struct {
 	answered bool          // the server has said all it has to say
 	accepted *state.Params // as it has granted them
 	refusal  *wire.Report  // its first words, if it hasn't
+	// strangers: the refusal is about what another client has left on the server.
+	strangers bool
 }
 
 // try finds out whether the server at hand grants what the client asks for. The
@@ -139,7 +142,13 @@ func (s *session) decided() bool { return s.untried != nil && s.untried.answered
 func (s *session) decide() {
 	u := s.untried
 	s.untried = nil
-	if u.refusal != nil {
+	switch {
+	case u.strangers:
+		s.unlink().discard(pool.ReasonUnclean)
+		s.params = u.wanted
+		s.acquireAgain()
+		return
+	case u.refusal != nil:
 		s.unlink().giveBack(upkeep{})
 		s.reject(*u.refusal)
 		return
