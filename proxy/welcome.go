@@ -91,12 +91,15 @@ func appendStatuses(dst []byte, reported []wire.Param, params *state.Params) []b
 
 // refreshWelcome notes what a new server reports, and returns it.
 func (d *destination) refreshWelcome(reported []wire.Param, base *state.Params) *welcome {
-	if w := d.welcome.Load(); w != nil && w.base == base && slices.Equal(w.reported, reported) {
-		return w
+	for {
+		before := d.welcome.Load()
+		if before != nil && before.base == base && slices.Equal(before.reported, reported) {
+			return before
+		}
+		if w := (&welcome{reported: reported, base: base}); d.welcome.CompareAndSwap(before, w) {
+			return w
+		}
 	}
-	w := &welcome{reported: reported, base: base}
-	d.welcome.Store(w)
-	return w
 }
 
 // untried is what a client asks for at its login and no server of its route has
