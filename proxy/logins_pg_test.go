@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,7 +14,7 @@ import (
 
 // However logins end, nothing remains of them.
 func TestNothingRemainsOfLogins(t *testing.T) {
-	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\nevent_loops = 3\nmax_client_conn = 12\nmax_client_logins = 6\nlog_connections = 0\nlog_disconnections = 0\nlog_pooler_errors = 0")
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 2\nevent_loops = 3\nmax_client_conn = 12\nmax_client_logins = 6\nserver_login_retry = 20ms\nlog_connections = 0\nlog_disconnections = 0\nlog_pooler_errors = 0")
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	var wait sync.WaitGroup
@@ -21,14 +22,12 @@ func TestNothingRemainsOfLogins(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		wait.Go(func() {
 			for range 60 {
+				if rng.IntN(20) == 0 {
+					p.upset(t, rng)
+				}
 				p.logInSomehow(t, rng)
 			}
 		})
-	}
-	for range 20 {
-		if _, err := p.Reload(p.Config()); err != nil {
-			t.Error(err)
-		}
 	}
 	wait.Wait()
 	eventually(t, "all to have left", func() bool {
@@ -78,5 +77,27 @@ func (p *pooler) logInSomehow(t *testing.T, rng *rand.Rand) {
 		if err != nil || a.typ == wire.ReadyForQuery || a.typ == wire.ErrorResponse {
 			return
 		}
+	}
+}
+
+// upset gives an order, or ends servers.
+func (p *pooler) upset(t *testing.T, rng *rand.Rand) {
+	var err error
+	switch rng.IntN(4) {
+	case 0:
+		_, err = p.Reload(p.Config())
+	case 1:
+		err = p.Reconnect("app")
+	case 2:
+		admin := talk(t, postgres.Address(), param("database", "postgres")...)
+		admin.query("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = 'app'")
+		_ = admin.conn.Close()
+	case 3:
+		if err = p.Hold("app"); err == nil {
+			err = p.Resume("app")
+		}
+	}
+	if err != nil && !errors.Is(err, ErrNotPaused) { // by somebody else, meanwhile
+		t.Error(err)
 	}
 }
