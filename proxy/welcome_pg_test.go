@@ -142,3 +142,25 @@ func TestGreetingIsTheServers(t *testing.T) {
 		}
 	}
 }
+
+// A login that is cut off is no transaction.
+func TestALoginIsNoTransaction(t *testing.T) {
+	f := startFake(t, func(c *fakeConn) {
+		if c.logIn() {
+			c.receive()
+			c.hold()
+		}
+	})
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1"+f.databases())
+	k := dialTalker(t, p.address())
+	k.send(wire.AppendStartup(nil, wire.Protocol30, param("user", "app", "database", "app", "TimeZone", "Asia/Tokyo")))
+	<-f.held
+	p.Shutdown(Immediate)
+	if list := k.ended(); types(list) != "E:57P01" {
+		t.Errorf("the client was told %s", types(list))
+	}
+	<-p.done
+	if n := p.CutOff(); n != 0 {
+		t.Errorf("%d transactions were cut off", n)
+	}
+}
