@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -162,5 +163,20 @@ func TestALoginIsNoTransaction(t *testing.T) {
 	<-p.done
 	if n := p.CutOff(); n != 0 {
 		t.Errorf("%d transactions were cut off", n)
+	}
+}
+
+// Nothing of what a client brings is lost, however much it is.
+func TestManyParametersAtTheLogin(t *testing.T) {
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+	options := ""
+	for i := range 127 {
+		options += fmt.Sprintf(" -c many.p%d=%d", i, i)
+	}
+	k := talk(t, p.address(), param("options", options)...)
+	for i := range 127 {
+		if got := k.query(fmt.Sprintf("show many.p%d", i)); got != fmt.Sprint(i) {
+			t.Fatalf("parameter %d is %q", i, got)
+		}
 	}
 }
