@@ -156,7 +156,7 @@ func (s *session) mend(p *splice, h wire.Header) (more bool) {
 	if s.mending != mendingNone {
 		s.endMending() // it came to no server the last time
 	}
-	if s.refused.params != s.params {
+	if s.refused.params != s.params || len(s.refused.names) == 0 {
 		s.refused = nil
 		return false
 	}
