@@ -49,9 +49,9 @@ func (s *session) serverBytes(b []byte) int {
 }
 
 // toClient sends what was decided on, and holds the server back while the
-// client doesn't take it.
+// client doesn't take it. Nothing is for a client that is gone, or not in yet.
 func (s *session) toClient(srv *server, p *splice) {
-	if s.state == stateFarewell {
+	if s.state == stateFarewell || s.state == statePriming {
 		p.start, p.out = p.pos, p.out[:0]
 	}
 	if n := p.send(&s.client); n > 0 {

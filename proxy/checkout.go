@@ -47,8 +47,11 @@ func (s *session) acquired(lease pool.Lease[*server], outcome pool.Outcome, err 
 	}
 	s.client.Pause()
 	s.noticed = false
-	if s.state != stateWelcome {
+	switch {
+	case s.login == nil:
 		s.become(stateWaiting)
+	case s.state != stateWelcome: // the server at hand has failed its check
+		s.become(stateWelcome)
 	}
 	return false
 }
@@ -240,10 +243,11 @@ func (s *session) replayed(srv *server) {
 	}
 }
 
-// releasable reports whether the server may go back to the pool.
+// releasable reports whether the server may go back to the pool. The client is to
+// have the end of a message whose beginning it has.
 func (s *session) releasable() bool {
 	return s.exchange.idle() && !s.private && s.state == stateActive &&
-		(s.body == 0 || s.bodyDrop) && s.collected == nil
+		(s.body == 0 || s.bodyDrop) && s.collected == nil && (s.server.body == 0 || s.server.bodyDrop)
 }
 
 // release gives the server back after a transaction.

@@ -355,3 +355,32 @@ func TestServerWithAHugeRow(t *testing.T) {
 		t.Errorf("%s idle servers", got)
 	}
 }
+
+// A server isn't given to anybody else in the middle of a message that its client
+// gets: the client would never see the end of it.
+func TestAMessageIsPassedOnToItsEnd(t *testing.T) {
+	notice := wire.AppendNotice(nil, wire.Report{Severity: "WARNING", Code: "01000", Message: "the whole of it"})
+	f := startFake(t, func(c *fakeConn) {
+		if !c.logIn() {
+			return
+		}
+		c.receive()
+		_, _ = c.Write(append(oneValue("first"), notice[:len(notice)/2]...))
+		c.hold()
+		_, _ = c.Write(notice[len(notice)/2:])
+		c.behave()
+	})
+	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1"+f.databases())
+	k := talk(t, p.address(), param("user", "app")...)
+	if got := k.query("select 1"); got != "first" {
+		t.Fatal(got)
+	}
+	<-f.held
+	close(f.release)
+	if a := k.next(); a.typ != wire.NoticeResponse || len(k.notices) != 1 || k.notices[0] != "the whole of it" {
+		t.Errorf("%c %q", a.typ, k.notices)
+	}
+	if got := k.query("select 2"); got != "server 1" {
+		t.Error(got)
+	}
+}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"carpool/config"
 	"carpool/pool"
@@ -233,7 +234,8 @@ func (s *session) requested(id *startup.Identity, private bool) (*state.Params, 
 	p, n := s.proxy, s.proxy.current.Load()
 	wanted := make([]wire.Param, 0, len(id.Params)+1)
 	for _, param := range id.Params {
-		if n.ignored(param.Name) {
+		if n.ignored(param.Name) || strings.EqualFold(param.Name, "transaction_read_only") {
+			// With Postgres the latter is of the login's own transaction alone.
 			continue
 		}
 		if name, tracked := state.Canonical([]byte(param.Name)); tracked {

@@ -52,12 +52,15 @@ func (s *session) refusedReplay(r wire.Report) {
 		// server is as it was.
 		r.Severity = severityFatal
 		s.refusedBy = &r
+		_, s.untried.strangers = s.refusedName(r, 1)
 		return
 	}
-	name := ""
+	name, strangers := s.refusedName(r, 0)
 	refused := &refusedParameters{params: s.params, report: r}
-	if r.Code != codeQueryCanceled { // it isn't about a parameter
-		name = state.RefusedParameter(s.server.primed.from, s.params, s.server.primed.done)
+	switch {
+	case strangers:
+		refused.report = parameterStays(name, r)
+	case r.Code != codeQueryCanceled:
 		refused.report = parameterRefused(name, r)
 	}
 	if s.mends != nil {
@@ -66,15 +69,31 @@ func (s *session) refusedReplay(r wire.Report) {
 	if before := s.refused; before != nil && before.params == refused.params {
 		refused.names = before.names
 	}
-	if name != "" && !slices.Contains(refused.names, name) {
+	if name != "" && !strangers && !slices.Contains(refused.names, name) {
 		refused.names = append(slices.Clip(refused.names), name)
 	}
 	s.refused = refused
 	s.poisoned, s.poisonTold = true, false
 	s.proxy.counters.refused(r.Code)
-	if strings.EqualFold(name, temporaryBuffers) {
+	if strangers || strings.EqualFold(name, temporaryBuffers) {
 		s.exchange.doubt = true // of this server alone: another one takes it
 	}
+}
+
+// refusedName is the parameter with which a replay has come to nothing, whose
+// query began with so many statements less than a guarded one; empty if it was
+// none. strangers is whether the client doesn't have it: the server can't be rid
+// of what another one has set, whose right to that was taken away, say.
+func (s *session) refusedName(r wire.Report, less int) (name string, strangers bool) {
+	if r.Code == codeQueryCanceled {
+		return "", false // it isn't about a parameter
+	}
+	primed := &s.server.primed
+	if name = state.RefusedParameter(primed.from, s.params, primed.done+less); name != "" {
+		_, own := s.params.Value(name)
+		strangers = !own
+	}
+	return name, strangers
 }
 
 // beginRefused: the server refuses a BEGIN that the client was told had
@@ -137,7 +156,7 @@ func (s *session) mend(p *splice, h wire.Header) (more bool) {
 	if s.mending != mendingNone {
 		s.endMending() // it came to no server the last time
 	}
-	if s.refused.params != s.params {
+	if s.refused.params != s.params || len(s.refused.names) == 0 {
 		s.refused = nil
 		return false
 	}

@@ -250,3 +250,39 @@ func TestCancelWhileParametersAreSet(t *testing.T) {
 	}
 	release()
 }
+
+// A right that was taken away since somebody used it is nobody else's trouble:
+// a server that can't be rid of what was set by it is given up.
+func TestAServerThatKeepsAStrangersParameter(t *testing.T) {
+	admin := talk(t, postgres.Address())
+	const setting = "log_min_duration_statement"
+	for _, tt := range []struct {
+		name string
+		next func(t *testing.T, p *pooler)
+	}{
+		{"at a login", func(t *testing.T, p *pooler) {
+			k := talk(t, p.address(), param("user", "app", "work_mem", "3MB")...)
+			if got := k.query("show work_mem"); got != "3MB" {
+				t.Errorf("its own parameter is %s", got)
+			}
+		}},
+		{"of one that is in", func(t *testing.T, p *pooler) {
+			k := talk(t, p.address(), param("user", "app")...)
+			k.ask(simple("select 1")) // which may fail, once
+			if got := k.query("select 2"); got != "2" {
+				t.Errorf("got %s", got)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			admin.run("grant set on parameter " + setting + " to app")
+			p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1")
+			k := talk(t, p.address(), param("user", "app", setting, "12345")...)
+			if got := k.query("show " + setting); got != "12345ms" {
+				t.Fatal(got)
+			}
+			admin.run("revoke set on parameter " + setting + " from app")
+			tt.next(t, p)
+		})
+	}
+}

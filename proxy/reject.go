@@ -229,6 +229,17 @@ func parameterRefused(name string, r wire.Report) wire.Report {
 	}
 }
 
+// parameterStays is what a client is told whose server can't be rid of a
+// parameter that another client has set.
+func parameterStays(name string, r wire.Report) wire.Report {
+	return wire.Report{
+		Severity: severityError, Code: r.Code,
+		Message: fmt.Sprintf("parameter %q can't be reset on this server connection: %s", name, r.Message),
+		Detail:  "Another client has set it. Nothing of the statement was executed.",
+		Hint:    "Repeat the statement: the server connection is closed.",
+	}
+}
+
 // noServer is what a client is told when the pool can't give it a server: the
 // server's own words if it said any.
 func noServer(err error) wire.Report {

@@ -306,7 +306,7 @@ func TestMoreParametersThanAreRemembered(t *testing.T) {
 		a := talk(t, p.address())
 		set(a)
 		eventually(t, name+": the pin", func() bool { return len(p.Pins()) == 1 })
-		if pin := p.Pins()[0]; !strings.Contains(pin.Cause, "more than 128 parameters") || pin.Kinds[0] != "parameters" {
+		if pin := p.Pins()[0]; !strings.Contains(pin.Cause, "more than 192 parameters") || pin.Kinds[0] != "parameters" {
 			t.Errorf("%s: %+v", name, pin)
 		}
 		a.run("begin; reset all; rollback")

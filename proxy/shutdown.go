@@ -352,7 +352,7 @@ func (s *session) throwOut() {
 	switch {
 	case s.state == stateClosed || s.state == stateFarewell:
 	case s.state != stateLogin:
-		if s.server != nil && !s.exchange.idle() {
+		if s.state == stateActive && !s.exchange.idle() {
 			s.proxy.drain.cut.Add(1)
 		}
 		s.drop(pool.ReasonShutdown)

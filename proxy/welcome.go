@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"carpool/pool"
 	"carpool/proxy/startup"
 	"carpool/proxy/state"
 	"carpool/proxy/wire"
@@ -90,12 +91,15 @@ func appendStatuses(dst []byte, reported []wire.Param, params *state.Params) []b
 
 // refreshWelcome notes what a new server reports, and returns it.
 func (d *destination) refreshWelcome(reported []wire.Param, base *state.Params) *welcome {
-	if w := d.welcome.Load(); w != nil && w.base == base && slices.Equal(w.reported, reported) {
-		return w
+	for {
+		before := d.welcome.Load()
+		if before != nil && before.base == base && slices.Equal(before.reported, reported) {
+			return before
+		}
+		if w := (&welcome{reported: reported, base: base}); d.welcome.CompareAndSwap(before, w) {
+			return w
+		}
 	}
-	w := &welcome{reported: reported, base: base}
-	d.welcome.Store(w)
-	return w
 }
 
 // untried is what a client asks for at its login and no server of its route has
@@ -107,6 +111,8 @@ type untried struct {
 	answered bool          // the server has said all it has to say
 	accepted *state.Params // as it has granted them
 	refusal  *wire.Report  // its first words, if it hasn't
+	// strangers: the refusal is about what another client has left on the server.
+	strangers bool
 }
 
 // try finds out whether the server at hand grants what the client asks for. The
@@ -139,7 +145,13 @@ func (s *session) decided() bool { return s.untried != nil && s.untried.answered
 func (s *session) decide() {
 	u := s.untried
 	s.untried = nil
-	if u.refusal != nil {
+	switch {
+	case u.strangers:
+		s.unlink().discard(pool.ReasonUnclean)
+		s.params = u.wanted
+		s.acquireAgain()
+		return
+	case u.refusal != nil:
 		s.unlink().giveBack(upkeep{})
 		s.reject(*u.refusal)
 		return

@@ -14,8 +14,9 @@ import (
 // Limits of one set, so that nobody can make it grow: not a client by its
 // start-up packet, nor a server by what it reports.
 const (
-	// MaxParams is the largest number of parameters in a set.
-	MaxParams = 128
+	// MaxParams is the largest number of parameters in a set: as many as a
+	// start-up packet may bring, and those that servers report besides.
+	MaxParams = 128 + 64
 	// MaxValueLen is the length of the longest value in bytes.
 	MaxValueLen = 16 << 10
 	// maxSetLen limits the names and values of a set together, in bytes.

@@ -49,13 +49,15 @@ func Tracked(name string) bool {
 
 // loginOnly reports whether a name belongs to start-up packets alone: what
 // isn't a parameter of the session, and parameters that a running session can't
-// set (PGC_BACKEND and PGC_SU_BACKEND in Postgres's sources).
+// set (PGC_BACKEND and PGC_SU_BACKEND in Postgres's sources), or not for good
+// and, from Postgres 16 on, not back: seed and those of the transaction at hand.
 func loginOnly(name string) bool {
 	switch name = strings.ToLower(name); name {
 	case "user", "database", "options", "replication",
 		"ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
 		"local_preload_libraries", "log_connections", "log_disconnections",
-		"post_auth_delay", "session_preload_libraries":
+		"post_auth_delay", "session_preload_libraries",
+		"seed", "transaction_deferrable", "transaction_isolation", "transaction_read_only":
 		return true
 	}
 	return strings.HasPrefix(name, "_pq_.")
