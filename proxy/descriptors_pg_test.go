@@ -17,6 +17,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// leaveDescriptors lets this process have so many descriptors more than it has.
+func leaveDescriptors(t *testing.T, more int) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = uint64(openDescriptors(t) + more)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // starvedEnv tells the test below that it is the process without descriptors.
 const starvedEnv = "CARPOOL_TEST_STARVED"
 
@@ -25,14 +38,7 @@ const starvedEnv = "CARPOOL_TEST_STARVED"
 func serveStarved(t *testing.T) {
 	p := startPooler(t, "pool_mode = transaction\ndefault_pool_size = 1\ntcp_defer_accept = 0")
 	p.checkServing()
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	limit.Cur = uint64(openDescriptors(t) + 10)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	leaveDescriptors(t, 10)
 	fmt.Printf("\nport %s\n", p.port)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	fmt.Printf("\nwarnings %d\n", strings.Count(p.log.String(), "out of file descriptors"))
@@ -158,14 +164,7 @@ func serveSpare(t *testing.T, dir string) {
 	go func() { done <- p.Run() }()
 	before := &pooler{Proxy: p, t: t, port: p.Addresses()[0][len("127.0.0.1:"):]}
 	before.checkServing()
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	limit.Cur = uint64(openDescriptors(t) + 10)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	leaveDescriptors(t, 10)
 	fmt.Printf("\nport %s\n", before.port)
 	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
 		spares := make(chan int, 1)
