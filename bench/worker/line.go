@@ -33,6 +33,14 @@ func readURL(url string) (*pgconn.Config, error) {
 		config.ConnectTimeout = longestConnect
 	}
 	config.OnNotice = noteWarning
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return unwatched(conn), nil
+	}
 	return config, nil
 }
 
