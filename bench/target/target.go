@@ -150,9 +150,13 @@ func (t *Target) identify(ctx context.Context) (backend string, err error) {
 }
 
 // insist runs what ends a role's timeouts, again when those were quicker: on a busy machine even this may take a millisecond.
+// A timeout that comes to its very end cancels the statement behind it, for which there is one to spare.
 func insist(ctx context.Context, conn *pgconn.PgConn, sql string) error {
 	for attempt := 1; ; attempt++ {
 		_, err := conn.Exec(ctx, sql).ReadAll()
+		if err == nil {
+			_, err = conn.Exec(ctx, "SELECT").ReadAll()
+		}
 		var refused *pgconn.PgError
 		if !errors.As(err, &refused) || refused.Code != queryCanceled || attempt == mostAttempts {
 			return err
