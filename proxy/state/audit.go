@@ -140,8 +140,13 @@ const (
 
 // Setting session_authorization leaves the user who has logged in to be seen in
 // pg_stat_activity.
+//
+// Where logins can be given a role (ALTER ROLE, ALTER DATABASE ... SET role),
+// having none may be the session's own doing.
 const (
-	auditRole = `SELECT CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' THEN 'd' ELSE 's' END,` +
+	auditRole = `SELECT CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' AND NOT EXISTS(` +
+		`SELECT FROM pg_catalog.pg_db_role_setting AS r,pg_catalog.unnest(r.setconfig) AS c(setting) ` +
+		`WHERE pg_catalog.left(c.setting,5) OPERATOR(pg_catalog.=) 'role=') THEN 'd' ELSE 's' END,` +
 		`'role',pg_catalog.current_setting('role')`
 	auditAuthorization = `SELECT CASE WHEN pg_catalog.pg_get_userbyid(a.usesysid) OPERATOR(pg_catalog.=) SESSION_USER THEN 'd' ELSE 's' END,` +
 		`'session_authorization',SESSION_USER::pg_catalog.text FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a`
