@@ -20,7 +20,7 @@ func Ask(ctx context.Context, c *config.Config, d *config.Database, query string
 		return nil, err
 	}
 	target := n.targetFor(d, d.User, n.Resolve(d, d.User))
-	target.ConnectQuery = query
+	target.ConnectQuery, target.ConnectSettings = query, false
 	server, err := upstream.Dial(ctx, target, nil)
 	if err != nil {
 		return nil, err

@@ -142,15 +142,20 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		_ = up.Close()
 		return nil, fmt.Errorf("%s reports parameters beyond all limits", up.Host)
 	}
+	initial, given, ok := p.connectSettings(base, up.Settings)
+	if !ok {
+		_ = up.Close()
+		return nil, fmt.Errorf("the connect_query sets more parameters than can be set again: %s", tooManyParameters())
+	}
 	srv := &server{
-		proxy: p, route: r, up: up, params: base, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy(),
+		proxy: p, route: r, up: up, params: initial, base: base, private: private, purpose: t.purposeOf(v), w: p.leastBusy(),
 		id: p.ids.Add(1), opened: p.now(), since: p.now(), tls: tlsKindOf(up.TLS),
 	}
 	if srv.purpose == purposeTranslating {
 		srv.cache = prepared.NewCache(t.cacheSize)
 	}
 	if private == nil {
-		srv.welcome = t.dest.refreshWelcome(up.Params, base)
+		srv.welcome = t.dest.refreshWelcome(up.Params, initial, given)
 	}
 	if p.Config().LogConnections {
 		from := "unix"
@@ -164,6 +169,27 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		return nil, pool.ErrClosed
 	}
 	return srv, nil
+}
+
+// connectSettings are all that a server has which reports base, with what its
+// connect query has set, and those settings by themselves: clients have them as
+// if they had brought them. A RESET ROLE leads to the role that the server gives
+// a login, so that isn't among the latter. ok is false if there are too many.
+func (p *Proxy) connectSettings(base *state.Params, settings []wire.Param) (initial, given *state.Params, ok bool) {
+	initial, ok = base, true
+	for _, set := range settings {
+		a, b := true, true
+		if value, reported := base.Value(set.Name); reported {
+			set.Value = value
+		} else {
+			initial, a = p.params.With(initial, set.Name, set.Value)
+		}
+		if !state.IsIdentity(set.Name) {
+			given, b = p.params.With(given, set.Name, set.Value)
+		}
+		ok = ok && a && b
+	}
+	return initial, given, ok
 }
 
 // closingWords is why a server is closed, in PgBouncer's words where it has any.

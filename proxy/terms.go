@@ -187,6 +187,8 @@ func (n *settings) targetFor(d *config.Database, user string, l config.Resolved)
 		Socket:         socketOptions(n.Config),
 		ConnectTimeout: l.ServerConnectTimeout,
 		ConnectQuery:   d.ConnectQuery,
+		// Without it a server begins with what it reports.
+		ConnectSettings: d.ConnectQuery != "",
 	}
 	if t.Password == "" {
 		if secret, known := n.lookup(t.User); known {

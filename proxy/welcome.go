@@ -14,7 +14,8 @@ import (
 // wait for a server of their own.
 type welcome struct {
 	reported []wire.Param
-	base     *state.Params // those that a client can change
+	base     *state.Params // those that a client can change, and what connect_query has set
+	given    *state.Params // the latter alone
 
 	mu sync.Mutex
 	// grants are kept by what clients ask for, but for what they call themselves.
@@ -28,6 +29,7 @@ type welcome struct {
 type grant struct {
 	params   *state.Params // in the server's spelling, freely but as servers begin with it
 	statuses []byte        // ParameterStatus messages, but for freely
+	given    *state.Params // what connect_query has set
 }
 
 // maxGrants bounds the grants kept; beyond it all are forgotten, and learnt
@@ -72,7 +74,7 @@ func (w *welcome) keepLocked(wanted, accepted *state.Params) *grant {
 		w.grants = make(map[*state.Params]*grant)
 	}
 	others := slices.DeleteFunc(slices.Clone(w.reported), func(p wire.Param) bool { return p.Name == freely })
-	g := &grant{params: accepted, statuses: appendStatuses(nil, others, accepted)}
+	g := &grant{params: accepted, statuses: appendStatuses(nil, others, accepted), given: w.given}
 	w.grants[wanted] = g
 	return g
 }
@@ -89,14 +91,15 @@ func appendStatuses(dst []byte, reported []wire.Param, params *state.Params) []b
 	return dst
 }
 
-// refreshWelcome notes what a new server reports, and returns it.
-func (d *destination) refreshWelcome(reported []wire.Param, base *state.Params) *welcome {
+// refreshWelcome notes what a new server reports and was given by its connect
+// query, and returns it.
+func (d *destination) refreshWelcome(reported []wire.Param, base, given *state.Params) *welcome {
 	for {
 		before := d.welcome.Load()
-		if before != nil && before.base == base && slices.Equal(before.reported, reported) {
+		if before != nil && before.base == base && before.given == given && slices.Equal(before.reported, reported) {
 			return before
 		}
-		if w := (&welcome{reported: reported, base: base}); d.welcome.CompareAndSwap(before, w) {
+		if w := (&welcome{reported: reported, base: base, given: given}); d.welcome.CompareAndSwap(before, w) {
 			return w
 		}
 	}
@@ -170,6 +173,9 @@ func (s *session) letIn(g *grant, wanted *state.Params) {
 // welcomeWith lets a client in that keeps no server.
 func (s *session) welcomeWith(g *grant, wanted *state.Params) {
 	s.params = g.params
+	if g.given != nil { // as if the client had brought it
+		s.startup = s.overlay(g.given, s.startup)
+	}
 	if name, ok := wanted.Value(freely); ok {
 		s.params, _ = s.proxy.params.With(s.params, freely, name)
 	}

@@ -96,7 +96,7 @@ func TestOneWelcomeForServersOfAKind(t *testing.T) {
 		for i := range seen {
 			wait.Go(func() {
 				<-begin
-				seen[i] = d.refreshWelcome(param("TimeZone", "UTC"), base)
+				seen[i] = d.refreshWelcome(param("TimeZone", "UTC"), base, nil)
 			})
 		}
 		close(begin)

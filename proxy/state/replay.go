@@ -160,7 +160,9 @@ func AppendSettings(dst []byte, wanted *Params, local bool) (out []byte, ok bool
 // since setting session_authorization gives it up.
 var identity = [...]string{"session_authorization", "role"}
 
-func isIdentity(name string) bool {
+// IsIdentity reports whether a parameter, whatever the case of its name, is the
+// role or session_authorization.
+func IsIdentity(name string) bool {
 	return compareFold(name, identity[0]) == 0 || compareFold(name, identity[1]) == 0
 }
 
@@ -195,7 +197,7 @@ func appendIdentity(dst []byte, p *Params, reset bool) []byte {
 func appendResets(dst []byte, server, client *Params) []byte {
 	for i := range server.Len() {
 		name := server.list[i].name
-		if _, ok := client.find(name); !ok && !isIdentity(name) && !emptied(&server.list[i]) {
+		if _, ok := client.find(name); !ok && !IsIdentity(name) && !emptied(&server.list[i]) {
 			dst = append(dst, "RESET "...)
 			dst = append(appendName(dst, name), ';')
 		}
@@ -212,7 +214,7 @@ func appendSets(dst []byte, server, client *Params) []byte {
 		dst = appendSet(dst, server, &client.list[at])
 	}
 	for i := range client.Len() {
-		if p := &client.list[i]; compareFold(p.name, first) != 0 && !isIdentity(p.name) {
+		if p := &client.list[i]; compareFold(p.name, first) != 0 && !IsIdentity(p.name) {
 			dst = appendSet(dst, server, p)
 		}
 	}

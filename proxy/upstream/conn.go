@@ -30,6 +30,9 @@ type Conn struct {
 	// Params are the parameters that the server reported, in its order; one
 	// that was reported twice stands twice, the last counts.
 	Params []wire.Param
+	// Settings are the parameters that the connect query has set, if that was
+	// wanted and the server can tell.
+	Settings []wire.Param
 	// Answer is the last row that the connect query gave, with "" for NULL; nil
 	// if it gave none.
 	Answer []string

@@ -11,7 +11,8 @@
 //     byte read and no more before the handshake begins.
 //  3. The login answers what the server asks for: nothing, a password, md5 or
 //     SCRAM-SHA-256. All that a server says is limited in size and number.
-//  4. The connect query runs, if there is one.
+//  4. The connect query runs, if there is one, and the server is asked what it
+//     has set.
 //  5. The socket leaves Go's poller and becomes a descriptor for an event loop,
 //     and the TLS layer above it, if any, is switched to work without blocking.
 //

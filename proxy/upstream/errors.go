@@ -64,9 +64,10 @@ type Step uint8
 
 // The steps at which a server can refuse.
 const (
-	StepLogin        Step = iota // from the start-up packet to the first ReadyForQuery
-	StepConnectQuery             // the target's ConnectQuery
-	StepInquiry                  // a question of an Inquirer's
+	StepLogin           Step = iota // from the start-up packet to the first ReadyForQuery
+	StepConnectQuery                // the target's ConnectQuery
+	StepConnectSettings             // the question what that has set
+	StepInquiry                     // a question of an Inquirer's
 )
 
 // String names the step as it reads behind "during".
@@ -74,6 +75,8 @@ func (s Step) String() string {
 	switch s {
 	case StepConnectQuery:
 		return "connect query"
+	case StepConnectSettings:
+		return "question behind the connect query"
 	case StepInquiry:
 		return "auth_query"
 	case StepLogin:

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
+	"carpool/proxy/state"
 	"carpool/proxy/wire"
 )
 
@@ -33,6 +35,9 @@ type session struct {
 	secret []byte
 	params []wire.Param
 	row    []string // the last row of the connect query
+
+	found    *state.Findings // of the question what that has set, while it is under way
+	settings []wire.Param    // that it has
 }
 
 // logIn sends the start-up packet and answers until the server is ready, then
@@ -58,7 +63,44 @@ func (s *session) logIn(startup []wire.Param) error {
 		_ = s.send(wire.AppendEmpty(nil, wire.Terminate)) // the session is good, only unwanted
 		return err
 	}
-	return nil
+	if !s.target.ConnectSettings {
+		return nil
+	}
+	return s.askSettings()
+}
+
+// askSettings asks which parameters the connect query has set. A server that
+// refuses the question, which may be none of Postgres's own, has no answer.
+func (s *session) askSettings() error {
+	q := state.Question{Holds: state.HoldsParameters, All: true, Names: namesIn(s.target.ConnectQuery)}
+	if err := s.send(state.AppendAudit(nil, &q)); err != nil {
+		return err
+	}
+	found := &state.Findings{}
+	s.found = found
+	err := s.awaitReady(StepConnectSettings)
+	s.found = nil
+	if refused := (*LoginError)(nil); errors.As(err, &refused) && refused.Report.Severity == "ERROR" {
+		return nil
+	}
+	for setting := range found.Settings() {
+		if setting.Explicit {
+			s.settings = append(s.settings, wire.Param{Name: setting.Name, Value: setting.Value})
+		}
+	}
+	return err
+}
+
+// namesIn are the parameters that a query's text names: servers list custom ones
+// only to those who know them.
+func namesIn(query string) (names []string) {
+	var c state.Classifier
+	for _, e := range c.Classify([]byte(query), state.Dialect{}) {
+		if name := string(e.Name); e.Kind == state.KindSet && state.Nameable(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // awaitReady reads up to ReadyForQuery, keeping the parameters and the key that
@@ -104,13 +146,19 @@ func (s *session) awaitReady(step Step) error {
 			return nil
 		case wire.NoticeResponse, wire.NotificationResponse:
 		case wire.DataRow:
+			if s.found != nil {
+				if !s.found.Row(body) {
+					return errors.New("the server says of its settings what can't be")
+				}
+				continue
+			}
 			row, ok := parseRow(body)
 			if !ok || step != StepConnectQuery {
 				return unexpected(typ, step)
 			}
 			s.row = row
 		case wire.RowDescription, wire.CommandComplete, wire.EmptyQueryResponse:
-			if step != StepConnectQuery {
+			if step != StepConnectQuery && step != StepConnectSettings {
 				return unexpected(typ, step)
 			}
 		default:

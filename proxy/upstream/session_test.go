@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -172,6 +173,47 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What a server says about the settings of the connect query.
+func TestSettingsOfTheConnectQuery(t *testing.T) {
+	row := func(what, name, value string) []byte {
+		b := []byte{0, 3}
+		for _, column := range []string{what, name, value} {
+			b = append(binary.BigEndian.AppendUint32(b, uint32(len(column))), column...)
+		}
+		return message('D', string(b))
+	}
+	for _, tt := range []struct {
+		name      string
+		answer    []byte
+		want      []wire.Param
+		complaint string
+	}{
+		{"some", say(row("s", "work_mem", "4096"), row("d", "role", "none"), row("s", "app.x", "y"), message('C', "SELECT 3\x00"), ready()),
+			[]wire.Param{{Name: "work_mem", Value: "4096"}, {Name: "app.x", Value: "y"}}, ""},
+		{"none", say(message('C', "SELECT 0\x00"), ready()), nil, ""},
+		{"a refusal", say(wire.AppendError(nil, wire.Report{Severity: "ERROR", Code: "42883", Message: "no such function"}), ready()), nil, ""},
+		{"an end", wire.AppendError(nil, wire.Report{Severity: "FATAL", Code: "57P01", Message: "going"}), nil, "going"},
+		{"silence", nil, nil, "EOF"},
+		{"half a row", message('D', "\x00\x03\x00\x00\x00\x01s"), nil, "what can't be"},
+		{"a row of something else", say(row("z", "a", "b"), ready()), nil, "what can't be"},
+		{"a transaction", wire.AppendReadyForQuery(nil, wire.TxOpen), nil, "inside a transaction"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := say(authOK(), ready(), message('C', "SET\x00"), ready(), tt.answer)
+			s, script, err := logInTo(&Target{User: "u", ConnectQuery: "SET work_mem TO 4096; SET app.x TO 'y'", ConnectSettings: true}, bytes.NewReader(server))
+			if tt.complaint == "" && err != nil || tt.complaint != "" && (err == nil || !strings.Contains(err.Error(), tt.complaint)) {
+				t.Errorf("error %v, want %q", err, tt.complaint)
+			}
+			if !slices.Equal(s.settings, tt.want) {
+				t.Errorf("settings %v, want %v", s.settings, tt.want)
+			}
+			if !strings.Contains(script.heard.String(), "app.x") {
+				t.Error("the custom parameter wasn't asked for")
+			}
+		})
+	}
+}
+
 // A storm of ParameterStatus, or anything else without end, costs its server
 // the connection and us no memory.
 func TestServersMayNotTalkForever(t *testing.T) {
@@ -252,7 +294,7 @@ func FuzzLogin(f *testing.F) {
 	f.Add("hunter2", "", say(ask(wire.AuthSASL, "SCRAM-SHA-256\x00\x00"), ask(wire.AuthSASLContinue, rfcChallenge), ask(wire.AuthSASLFinal, rfcFinal)))
 	f.Add("SCRAM-SHA-256$", "", say(ask(wire.AuthSASL, "\x00")))
 	f.Fuzz(func(t *testing.T, password, query string, server []byte) {
-		s, _, err := logInTo(&Target{User: "u", Password: password, ConnectQuery: query}, bytes.NewReader(server))
+		s, _, err := logInTo(&Target{User: "u", Password: password, ConnectQuery: query, ConnectSettings: len(query)%2 == 0}, bytes.NewReader(server))
 		if err != nil && err.Error() == "" {
 			t.Error("an error without words")
 		}

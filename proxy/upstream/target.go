@@ -41,6 +41,8 @@ type Target struct {
 	ConnectTimeout time.Duration
 	// ConnectQuery runs on every new server before it is handed over.
 	ConnectQuery string
+	// ConnectSettings wants to know which parameters the connect query has set.
+	ConnectSettings bool
 	// Params are start-up parameters, without user and database.
 	Params []wire.Param
 
