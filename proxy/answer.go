@@ -296,6 +296,8 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 			s.deallocated(nil)
 		case bytes.Equal(body, tagDeallocateAll):
 			s.deallocated(nil)
+		case bytes.Equal(body, tagRollback):
+			s.residue.undone()
 		}
 		if d != nil {
 			s.executed(d, n.query, body)
@@ -318,6 +320,9 @@ func (s *session) noteError(body []byte, v verdict, n note) {
 	s.notReached()
 	r := wire.ParseReport(body)
 	s.proxy.counters.fromServers.add(r.Code)
+	if errand == errandNone {
+		s.residue.undone()
+	}
 	switch {
 	case v == refused && s.state == stateFarewell:
 		s.exchange.doubt = true

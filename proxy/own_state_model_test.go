@@ -169,7 +169,7 @@ func (m *mind) fail() {
 // discardAll is DISCARD ALL.
 func (m *mind) discardAll() {
 	m.resetAll()
-	m.set(slotRole, "none")
+	m.reset(slotRole)
 	clear(m.plans)
 	m.now.channels = [ownChannels]bool{}
 	m.temp, m.lock = "", 0

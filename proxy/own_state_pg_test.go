@@ -202,8 +202,12 @@ func (c *ownCrowd) come(a *actor, ears *ear) ownClient {
 	params := map[string]string{}
 	options := ""
 	escape := strings.NewReplacer(`\`, `\\`, " ", `\ `)
+	spared := a.any() // one that it doesn't bring, so that there is one to be reset amid others
+	for spared == slotPath {
+		spared = a.any()
+	}
 	for s := range slots {
-		if s == slotRole || s == slotEncoding && !a.unicode || s != slotPath && a.n(3) != 0 {
+		if s == spared || s == slotEncoding && !a.unicode || s != slotPath && a.n(3) != 0 {
 			continue
 		}
 		var written string

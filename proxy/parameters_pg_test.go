@@ -26,6 +26,7 @@ var wishes = []struct {
 	{"application_name", []string{"a", "it's", `back\slash`, `"quoted"`}},
 	{"lock_timeout", []string{"40s", "41s"}},
 	{"work_mem", []string{"1MB", "2MB"}},
+	{"role", []string{"none", "pg_monitor", "pg_read_all_stats"}},
 }
 
 // wish is a random set of parameters: some as parameters of the start-up
@@ -156,6 +157,8 @@ func TestBadParametersAreRefusedByPostgres(t *testing.T) {
 		{"max_connections", "7"},
 		{"IntervalStyle", "it's; drop table t"},
 		{"options", "-c work_mem=1"},
+		{"role", "nobody_has_it"},
+		{"options", "-c role=nobody_has_it"},
 	}
 	for _, mode := range []string{"transaction", "session"} {
 		p := startPooler(t, "pool_mode = "+mode+"\ndefault_pool_size = 1")

@@ -27,7 +27,9 @@ type residue struct {
 	reset  bool     // parameters may be back at what the server starts with
 	resets []string // those that were reset by their names
 	whole  bool     // all of them were
-	temps  bool     // temporary objects were created, and not just perhaps
+	// roleless: the last word on the role was a RESET, which nothing has undone.
+	roleless bool
+	temps    bool // temporary objects were created, and not just perhaps
 
 	// pins is why the client keeps its server.
 	pins state.Holdings
@@ -102,6 +104,9 @@ func (r *residue) touch(e *state.Effect, excerpt func() string) {
 	if e.Kind == state.KindReset {
 		r.wasReset(name)
 	}
+	if state.IsIdentity(name) {
+		r.roleless = e.Kind == state.KindReset
+	}
 }
 
 // wasReset notes a RESET of a parameter, or of any if its name can't be one.
@@ -152,7 +157,7 @@ func (r *residue) did(e *state.Effect, lone bool) {
 	switch e.Kind {
 	case state.KindDiscardAll:
 		r.unpin(state.HoldsSequences | state.HoldsUnknown | state.HoldsParameters)
-		r.reset, r.all, r.whole, r.restored = true, true, true, r.restored[:0]
+		r.reset, r.all, r.whole, r.roleless, r.restored = true, true, true, true, r.restored[:0]
 	case state.KindDiscardSequences:
 		r.unpin(state.HoldsSequences)
 	case state.KindResetAll:
@@ -160,6 +165,13 @@ func (r *residue) did(e *state.Effect, lone bool) {
 			r.unpin(state.HoldsParameters)
 		}
 		r.reset, r.whole = true, true
+	}
+}
+
+// undone: an error or a ROLLBACK may have taken back a RESET of the role.
+func (r *residue) undone() {
+	if r != nil {
+		r.roleless = false
 	}
 }
 
@@ -241,7 +253,7 @@ func (r *residue) settled(asked, held state.Holdings) {
 func (r *residue) forgetSuspicion() {
 	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
 	r.restore, r.lasting, r.taken, r.findings, r.attempts = r.restore[:0], false, false, nil, 0
-	r.restored, r.resets, r.whole = r.restored[:0], r.resets[:0], false
+	r.restored, r.resets, r.whole, r.roleless = r.restored[:0], r.resets[:0], false, false
 }
 
 // remains is what a server has to be freed of when the client is gone.

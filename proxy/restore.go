@@ -107,6 +107,9 @@ func (r *residue) restoreOnce(name string, taken bool) {
 // client's RESETs should have led to.
 func (s *session) restore(r *residue) {
 	var wanted *state.Params
+	if !r.roleless { // set again behind the RESET, perhaps to none, which looks the same
+		r.restore = slices.DeleteFunc(r.restore, state.IsIdentity)
+	}
 	for _, name := range r.restore {
 		if value, own := s.startup.Value(name); own {
 			if next, ok := s.proxy.params.With(wanted, name, value); ok {
@@ -142,6 +145,7 @@ func (s *session) restoreReported(r *residue) {
 	if !r.reset {
 		return
 	}
+	s.restoreRole(r)
 	srv := s.server
 	for p := range s.startup.All() {
 		standard, reported := srv.base.Value(p.Name)
@@ -153,6 +157,14 @@ func (s *session) restoreReported(r *residue) {
 			s.setParams(next)
 			s.client.Send(wire.AppendParameterStatus(nil, p.Name, p.Value))
 		}
+	}
+}
+
+// restoreRole tells a client what its role means that has come back to the one
+// which it brought, while its server has none, and has said what that means.
+func (s *session) restoreRole(r *residue) {
+	if _, own := s.startup.Value("role"); own && r.roleless && s.super != "" && s.super != s.server.super {
+		s.client.Send(wire.AppendParameterStatus(nil, superuserName, s.super))
 	}
 }
 

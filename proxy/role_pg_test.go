@@ -58,3 +58,81 @@ func TestTheRoleOfALoginStays(t *testing.T) {
 		})
 	}
 }
+
+// A role in the start-up packet is the client's own, as on a direct connection.
+func TestARoleInTheStartUpPacket(t *testing.T) {
+	server := pgtest.Start(t, pgserver.Options{Roles: []pgserver.Role{{Name: "app"}, {Name: "stranger"}}, Databases: []string{"app"}})
+	admin := talk(t, server.Address())
+	admin.run("create role owner", "create role other", "grant owner, other to app",
+		"create function public.give_up() returns void language sql as $$select set_config('role', 'none', false)$$")
+	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\nauth_type = any\nsession_audit = always\n[databases]\n"+
+		"app = host=%s port=%d user=app pool_size=1\n", server.Host(), server.Port()))
+	for _, tt := range []struct {
+		name string
+		do   []string
+	}{
+		{"nothing", nil},
+		{"SET ROLE NONE", []string{"set role none"}},
+		{"SET ROLE NONE in the extended protocol", []string{"x:set role none"}},
+		{"SET ROLE NONE in a transaction", []string{"begin; set role none", "commit"}},
+		{"SET ROLE NONE rolled back", []string{"begin; set role none", "rollback"}},
+		{"set_config", []string{"select set_config('role', 'none', false)"}},
+		{"in a function", []string{"select give_up()"}},
+		{"SET ROLE", []string{"set role other"}},
+		{"SET ROLE rolled back", []string{"begin; set role other", "rollback"}},
+		{"SET LOCAL ROLE", []string{"begin; set local role other", "commit"}},
+		{"RESET ROLE", []string{"set role other", "reset role"}},
+		{"RESET ROLE of what was given up", []string{"set role none", "reset role"}},
+		{"RESET ROLE in the extended protocol", []string{"x:set role none", "x:reset role"}},
+		{"RESET ROLE in a transaction", []string{"begin; set role none; reset role", "commit"}},
+		{"RESET ROLE in a transaction of several", []string{"begin", "set role other", "reset role", "create table if not exists public.of_somebody (a int)", "rollback"}},
+		{"RESET ROLE rolled back", []string{"set role other", "begin; reset role", "rollback"}},
+		{"RESET ROLE of its own rolled back", []string{"begin; reset role", "rollback"}},
+		{"RESET ROLE of what was given up, rolled back", []string{"set role none", "begin; reset role", "rollback"}},
+		{"RESET ROLE of what was given up, and an error", []string{"set role none", "reset role; select 1/0"}},
+		{"RESET ROLE behind an error", []string{"set role none; select 1/0", "set role none", "reset role"}},
+		{"RESET ROLE, SET ROLE NONE", []string{"begin; reset role; set role none", "commit"}},
+		{"SET ROLE TO DEFAULT", []string{"set role other", "set role to default"}},
+		{"RESET ALL", []string{"set role other", "reset all"}},
+		{"RESET ALL, none", []string{"set role none", "reset all"}},
+		{"DISCARD ALL", []string{"set role none", "discard all"}},
+		{"SET SESSION AUTHORIZATION DEFAULT", []string{"set role other", "set session authorization default"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			alone := talk(t, server.Address(), param("user", "app", "options", "-c role=owner")...)
+			a, b := talk(t, p.address(), param("role", "owner")...), talk(t, p.address())
+			alone.run(tt.do...)
+			a.run(tt.do...)
+			want := alone.query("select current_user")
+			for range 2 {
+				if got := b.query("select current_user"); got != "app" {
+					t.Errorf("another client is %s", got)
+				}
+				if got := a.query("select current_user"); got != want {
+					t.Errorf("%s, and %s on a direct connection", got, want)
+				}
+			}
+			_ = a.conn.Close()
+			_ = b.conn.Close()
+		})
+	}
+	t.Run("within the transaction", func(t *testing.T) {
+		a := talk(t, p.address(), param("options", "-c role=owner")...)
+		a.run("begin", "set role other", "reset role")
+		if got := a.query("select current_user"); got != "owner" {
+			t.Errorf("%s behind a RESET ROLE", got)
+		}
+		a.run("set role other; reset role; select 1")
+		if got := a.query("select current_user"); got != "owner" {
+			t.Errorf("%s behind a RESET ROLE amid a Query", got)
+		}
+		a.run("commit")
+	})
+	t.Run("refused", func(t *testing.T) {
+		want, _ := dialTalker(t, server.Address()).logIn(param("user", "app", "role", "stranger")...)
+		got, ok := dialTalker(t, p.address()).logIn(param("role", "stranger")...)
+		if ok || got.Code != want.Code || got.Message != want.Message || got.Severity != want.Severity {
+			t.Errorf("got %+v, Postgres says %+v", got, want)
+		}
+	})
+}

@@ -35,6 +35,7 @@ type server struct {
 	session   *session            // whose conversation it is in, if any
 	params    *state.Params       // what is set on it
 	primed    primed              // what it is being given of the client's parameters
+	super     string              // the last that it said of is_superuser since its login, which depends on the role
 	temps     bool                // temporary tables were used on it
 	base      *state.Params       // what it reported at its login, of what can be set
 	sqlNames  map[string]standing // what a client has prepared on it by SQL
@@ -176,6 +177,9 @@ func (srv *server) misbehaved(what string) {
 // whether it is one that follows the client, name is then its spelling.
 func (srv *server) noteParameter(name, value []byte) (known string, tracked bool) {
 	known, tracked = state.Reported(name)
+	if known == superuserName {
+		srv.super = string(value)
+	}
 	if !tracked {
 		return known, false
 	}

@@ -50,6 +50,7 @@ type session struct {
 	unnamed   unnamed
 	params    *state.Params
 	startup   *state.Params  // what the client asked for when it logged in
+	super     string         // what it was told of is_superuser then, if a role may have been among that
 	rules     *rules         // for what it leaves behind
 	residue   *residue       // what it has left behind; nil for most
 	named     *namedDeeds    // of its prepared statements that leave something; nil for most

@@ -169,16 +169,25 @@ func (s *session) learn(r *residue) {
 	// The values are in the server's client_encoding, and so is what is recorded
 	// of them, as long as that itself hasn't become the client's own again.
 	for setting := range r.findings.Settings() {
-		if setting.Explicit && !s.emptied(r, &setting) {
-			var a, b bool
+		a, b := true, true
+		if s.chosen(r, &setting) {
 			client, a = s.proxy.params.With(client, setting.Name, setting.Value)
-			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
-			ok = ok && a && b
 		}
+		if s.set(r, &setting) {
+			server, b = s.proxy.params.With(server, setting.Name, setting.Value)
+		}
+		ok = ok && a && b
 	}
 	var told []byte
 	for setting := range r.findings.Settings() {
-		if setting.Explicit && !s.emptied(r, &setting) {
+		standard, reported := srv.params.Value(setting.Name)
+		if !s.reports(setting.Name) {
+			reported = false
+			if !s.set(r, &setting) {
+				server = s.proxy.params.Without(server, setting.Name)
+			}
+		}
+		if s.chosen(r, &setting) {
 			continue
 		}
 		// What isn't set is what the client began with, unless it had set it to
@@ -186,9 +195,7 @@ func (s *session) learn(r *residue) {
 		if was, _ := client.Value(setting.Name); was != setting.Value || !r.unreset(setting.Name) {
 			client = s.defaulted(client, setting.Name)
 		}
-		if standard, reported := srv.params.Value(setting.Name); !s.reports(setting.Name) {
-			server = s.proxy.params.Without(server, setting.Name)
-		} else if own, _ := client.Value(setting.Name); reported && own != standard {
+		if own, _ := client.Value(setting.Name); reported && own != standard {
 			told = wire.AppendParameterStatus(told, setting.Name, own)
 		}
 	}
@@ -202,7 +209,25 @@ func (s *session) learn(r *residue) {
 	}
 	if r.asked&state.HoldsParameters == 0 {
 		s.restoreReported(r)
+	} else {
+		s.restoreRole(r)
 	}
+}
+
+// set reports whether a parameter is as the server's session was told to have it.
+func (s *session) set(r *residue, found *state.Setting) bool {
+	return found.Explicit && !s.emptied(r, found)
+}
+
+// chosen reports whether a parameter is as the client has set it. Of the role that
+// a client brought at its login, which was set on the server, the latter can't
+// tell: none is what SET ROLE NONE comes to, and RESET ROLE. The last statement
+// that says either decides.
+func (s *session) chosen(r *residue, found *state.Setting) bool {
+	if _, own := s.startup.Value("role"); own && found.Name == "role" {
+		return !r.roleless
+	}
+	return s.set(r, found)
 }
 
 // emptied reports whether a custom parameter that the client brought at its

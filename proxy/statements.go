@@ -358,6 +358,7 @@ func (x *exchange) takeBack(p *pending) {
 var (
 	tagDeallocateAll = []byte("DEALLOCATE ALL\x00")
 	tagDiscardAll    = []byte("DISCARD ALL\x00")
+	tagRollback      = []byte("ROLLBACK\x00")
 )
 
 // commandComplete looks for the commands that drop every prepared statement.

@@ -29,6 +29,7 @@ type welcome struct {
 type grant struct {
 	params   *state.Params // in the server's spelling, freely but as servers begin with it
 	statuses []byte        // ParameterStatus messages, but for freely
+	super    string        // is_superuser among them, if a role was asked for
 	given    *state.Params // what connect_query has set
 }
 
@@ -39,6 +40,9 @@ const maxGrants = 1000
 // freely is the parameter that takes any value, once that has been cleaned: what
 // clients call themselves, each as it likes, needn't be tried.
 const freely = "application_name"
+
+// superuserName is a report that follows the role.
+const superuserName = "is_superuser"
 
 // grantFor returns what servers are known to make of what the session's client
 // asks for, nil if none has granted it yet. Who asks for nothing is granted it.
@@ -52,13 +56,12 @@ func (s *session) grantFor(w *welcome, wanted *state.Params) *grant {
 	if g := w.grants[wanted]; g != nil || wanted.Len() > 0 {
 		return g
 	}
-	return w.keepLocked(wanted, w.base)
+	return w.keepLocked(wanted, w.base, "")
 }
 
-// keepGrant notes that a server has granted what the session's client asks for, as
-// accepted.
-func (s *session) keepGrant(w *welcome, wanted, accepted *state.Params) *grant {
-	all := &s.proxy.params
+// keepGrant notes that a server has granted what the session's client asks for.
+func (s *session) keepGrant(u *untried) *grant {
+	all, w, accepted := &s.proxy.params, u.welcome, u.accepted
 	if standard, ok := w.base.Value(freely); ok {
 		accepted, _ = all.With(accepted, freely, standard)
 	} else {
@@ -66,15 +69,20 @@ func (s *session) keepGrant(w *welcome, wanted, accepted *state.Params) *grant {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.keepLocked(all.Without(wanted, freely), accepted)
+	return w.keepLocked(all.Without(u.wanted, freely), accepted, u.super)
 }
 
-func (w *welcome) keepLocked(wanted, accepted *state.Params) *grant {
+func (w *welcome) keepLocked(wanted, accepted *state.Params, super string) *grant {
 	if w.grants == nil || len(w.grants) >= maxGrants {
 		w.grants = make(map[*state.Params]*grant)
 	}
 	others := slices.DeleteFunc(slices.Clone(w.reported), func(p wire.Param) bool { return p.Name == freely })
-	g := &grant{params: accepted, statuses: appendStatuses(nil, others, accepted), given: w.given}
+	for i := range others {
+		if others[i].Name == superuserName && super != "" {
+			others[i].Value = super
+		}
+	}
+	g := &grant{params: accepted, statuses: appendStatuses(nil, others, accepted), super: super, given: w.given}
 	w.grants[wanted] = g
 	return g
 }
@@ -113,6 +121,7 @@ type untried struct {
 
 	answered bool          // the server has said all it has to say
 	accepted *state.Params // as it has granted them
+	super    string        // is_superuser under the client's role, "" if it is as at the server's login
 	refusal  *wire.Report  // its first words, if it hasn't
 	// strangers: the refusal is about what another client has left on the server.
 	strangers bool
@@ -138,6 +147,7 @@ func (s *session) try(srv *server) {
 // tried: the server at hand grants what the client asks for, or refuses it.
 func (s *session) tried(refusal *wire.Report) {
 	s.untried.answered, s.untried.accepted, s.untried.refusal = true, s.params, refusal
+	s.untried.super = s.server.super
 }
 
 // decided reports whether the server at hand has said what it makes of the
@@ -159,7 +169,7 @@ func (s *session) decide() {
 		s.reject(*u.refusal)
 		return
 	}
-	s.letIn(s.keepGrant(u.welcome, u.wanted, u.accepted), u.wanted)
+	s.letIn(s.keepGrant(u), u.wanted)
 }
 
 // letIn welcomes a client, and gives back the server at hand.
@@ -172,7 +182,7 @@ func (s *session) letIn(g *grant, wanted *state.Params) {
 
 // welcomeWith lets a client in that keeps no server.
 func (s *session) welcomeWith(g *grant, wanted *state.Params) {
-	s.params = g.params
+	s.params, s.super = g.params, g.super
 	if g.given != nil { // as if the client had brought it
 		s.startup = s.overlay(g.given, s.startup)
 	}

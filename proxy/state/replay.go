@@ -10,11 +10,11 @@ import (
 
 // Acceptable reports whether a client may bring this parameter in its start-up
 // packet and have it replayed on every server it is given: the name is a
-// parameter's name, a session may set it, and the value is ASCII of reasonable
-// length. Non-ASCII values are refused because Postgres takes the bytes of a
+// parameter's name, a session may set it (of session_authorization only a
+// superuser's may), and the value is ASCII of reasonable length. Non-ASCII values are refused because Postgres takes the bytes of a
 // start-up packet as they are, in whatever encoding the database has.
 func Acceptable(name, value string) bool {
-	return Tracked(name) && !loginOnly(name) && sound(name, value) && isASCII(value)
+	return (Tracked(name) || compareFold(name, roleName) == 0) && !loginOnly(name) && sound(name, value) && isASCII(value)
 }
 
 // AppendReplay appends one Query message that takes a server which has the
@@ -121,9 +121,10 @@ func AppendRestore(dst []byte, wanted *Params, local bool) []byte {
 		}
 		dst = append(dst, ')')
 	}
-	// Custom parameters aren't listed unless a library has made them.
+	// The role isn't listed, nor are custom parameters unless a library has made them.
 	dst = append(dst, `) AS w(name,value) LEFT JOIN pg_catalog.pg_show_all_settings() AS s ON s.name OPERATOR(pg_catalog.=) w.name `+
-		`WHERE s.source OPERATOR(pg_catalog.<>) 'session' OR s.name IS NULL AND COALESCE(pg_catalog.current_setting(w.name,true),'') OPERATOR(pg_catalog.=) ''`...)
+		`WHERE s.source OPERATOR(pg_catalog.<>) 'session' OR s.name IS NULL AND COALESCE(pg_catalog.current_setting(w.name,true),'') `+
+		`OPERATOR(pg_catalog.=) CASE w.name WHEN 'role' THEN 'none' ELSE '' END`...)
 	return wire.Finish(append(dst, 0), mark)
 }
 

@@ -188,8 +188,11 @@ func TestSettingsOfTheConnectQuery(t *testing.T) {
 		want      []wire.Param
 		complaint string
 	}{
-		{"some", say(row("s", "work_mem", "4096"), row("d", "role", "none"), row("s", "app.x", "y"), message('C', "SELECT 3\x00"), ready()),
-			[]wire.Param{{Name: "work_mem", Value: "4096"}, {Name: "app.x", Value: "y"}}, ""},
+		{
+			"some", say(row("s", "work_mem", "4096"), row("d", "role", "none"), row("s", "app.x", "y"), message('C', "SELECT 3\x00"), ready()),
+			[]wire.Param{{Name: "work_mem", Value: "4096"}, {Name: "app.x", Value: "y"}},
+			"",
+		},
 		{"none", say(message('C', "SELECT 0\x00"), ready()), nil, ""},
 		{"a refusal", say(wire.AppendError(nil, wire.Report{Severity: "ERROR", Code: "42883", Message: "no such function"}), ready()), nil, ""},
 		{"an end", wire.AppendError(nil, wire.Report{Severity: "FATAL", Code: "57P01", Message: "going"}), nil, "going"},
