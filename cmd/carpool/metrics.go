@@ -54,7 +54,10 @@ func listenMetricsWith(options net.ListenConfig, address string) (net.Listener, 
 		address = ":" + port
 	}
 	listener, err := options.Listen(context.Background(), "tcp", address)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("metrics_listen: %w; set it to a free port, or stop who has this one", err)
+	case err != nil:
 		return nil, fmt.Errorf("metrics_listen: %w", err)
 	}
 	return listener, nil

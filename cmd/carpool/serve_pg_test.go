@@ -139,12 +139,13 @@ func TestServeCannotListen(t *testing.T) {
 	defer taken.Close()
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	pidFile := filepath.Join(t.TempDir(), "carpool.pid")
-	for _, args := range [][]string{
-		{"serve", "--port", port},
-		{"serve", "--port", "0", "--set", "metrics_listen=127.0.0.1:" + port},
+	for setting, args := range map[string][]string{
+		"listen_port":    {"serve", "--port", port},
+		"metrics_listen": {"serve", "--port", "0", "--set", "metrics_listen=127.0.0.1:" + port},
 	} {
 		p := start(t, ownURL(), append(args, "--set", "pidfile="+pidFile)...)
-		if status := p.wait(); status != 1 || !strings.Contains(p.stderr.String(), taken.Addr().String()) {
+		said := func(what string) bool { return strings.Contains(p.stderr.String(), what) }
+		if status := p.wait(); status != 1 || !said(taken.Addr().String()) || !said(setting) || !said("or stop who has") {
 			t.Errorf("%v: status %d, %s", args, status, p.stderr)
 		}
 		if _, err := os.Stat(pidFile); err == nil {
