@@ -52,7 +52,7 @@ var databaseOwnKeys = []key[Database]{
 	row("server_connect_timeout", "s", "", acts|own, maybeSeconds(func(d *Database) *Optional[time.Duration] { return &d.ConnectTimeout }),
 		"Instead of the global setting."),
 	row("connect_query", "", "", acts|reconnect, text(func(d *Database) *string { return &d.ConnectQuery }),
-		"Query run once on each new server connection. In transaction and statement mode each client has what it sets from the start, and comes back to it by RESET (a RESET ROLE leads to the login's own role); in session mode the server's reset query undoes it, as with PgBouncer."),
+		"Query run once on each new server connection. In transaction and statement mode each client has what it sets from the start (of custom parameters, those that its text names), and comes back to it by RESET (a RESET ROLE leads to the login's own role); in session mode the server's reset query undoes it, as with PgBouncer."),
 	row("load_balance_hosts", "", "round-robin", acts, choice(func(d *Database) *LoadBalanceHosts { return &d.LoadBalanceHosts }),
 		"With several hosts: `round-robin` spreads connections, `disable` uses the first host that works."),
 	row("target_session_attrs", "", "any", reconnect|own, choice(func(d *Database) *TargetSessionAttrs { return &d.TargetAttrs }),

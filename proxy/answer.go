@@ -257,6 +257,7 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 	s.residue.answered(t)
 	switch t {
 	case wire.ReadyForQuery:
+		s.residue.ready(s.exchange.status)
 		if s.listening != nil {
 			s.listenReady(s.exchange.status)
 		}
@@ -297,7 +298,9 @@ func (s *session) noteAnswer(srv *server, t byte, body []byte, v verdict, n note
 		case bytes.Equal(body, tagDeallocateAll):
 			s.deallocated(nil)
 		case bytes.Equal(body, tagRollback):
-			s.residue.undone()
+			s.residue.undoes()
+		case bytes.Equal(body, tagCommit):
+			s.residue.committed()
 		}
 		if d != nil {
 			s.executed(d, n.query, body)
@@ -321,7 +324,7 @@ func (s *session) noteError(body []byte, v verdict, n note) {
 	r := wire.ParseReport(body)
 	s.proxy.counters.fromServers.add(r.Code)
 	if errand == errandNone {
-		s.residue.undone()
+		s.residue.undoes()
 	}
 	switch {
 	case v == refused && s.state == stateFarewell:

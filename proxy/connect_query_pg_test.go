@@ -16,8 +16,15 @@ func TestWhatTheConnectQuerySetsStays(t *testing.T) {
 	talk(t, server.Address()).run("create role owner", "create role other", "grant owner, other to app")
 	const query = `SET statement_timeout TO '55s'; SET TimeZone TO 'Asia/Tokyo'; SET app.tenant TO 'it''s';` +
 		`SELECT set_config('search_path', '"a b", public', false); SET ROLE owner; SET LOCAL work_mem TO '7MB'`
-	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\nauth_type = any\nsession_audit = always\n[databases]\n"+
-		"app = host=%s port=%d user=app pool_size=1 connect_query='%s'\n", server.Host(), server.Port(), strings.ReplaceAll(query, "'", "''")))
+	for _, audit := range []string{"off", "suspicious", "always"} {
+		t.Run(audit, func(t *testing.T) {
+			whatTheConnectQuerySetsStays(t, startPooler(t, fmt.Sprintf("pool_mode = transaction\nauth_type = any\nsession_audit = %s\n[databases]\n"+
+				"app = host=%s port=%d user=app pool_size=1 connect_query='%s'\n", audit, server.Host(), server.Port(), strings.ReplaceAll(query, "'", "''"))))
+		})
+	}
+}
+
+func whatTheConnectQuerySetsStays(t *testing.T, p *pooler) {
 	const ask = "select concat_ws('|', current_setting('statement_timeout'), current_setting('timezone'), current_setting('app.tenant'), " +
 		"current_setting('search_path'), current_user, current_setting('work_mem'))"
 	const given = `55s|Asia/Tokyo|it's|"a b", public|owner|4MB`

@@ -131,18 +131,13 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		_ = up.Close()
 		return nil, fmt.Errorf("%s sent %d bytes after its login that nobody asked for", up.Host, len(up.Rest))
 	}
-	tracked := make([]wire.Param, 0, len(up.Params))
-	for _, param := range up.Params {
-		if name, ok := state.Reported([]byte(param.Name)); ok {
-			tracked = append(tracked, wire.Param{Name: name, Value: param.Value})
-		}
-	}
-	base, ok := p.params.Of(tracked)
-	if !ok {
+	base, ok := p.reported(up.Params[:up.AtLogin])
+	now, fine := p.reported(up.Params) // behind the connect query
+	if !ok || !fine {
 		_ = up.Close()
 		return nil, fmt.Errorf("%s reports parameters beyond all limits", up.Host)
 	}
-	initial, given, ok := p.connectSettings(base, up.Settings)
+	initial, given, ok := p.connectSettings(now, up.Settings)
 	if !ok {
 		_ = up.Close()
 		return nil, fmt.Errorf("the connect_query sets more parameters than can be set again: %s", tooManyParameters())
@@ -169,6 +164,18 @@ func (r *route) enlist(up *upstream.Conn, t *terms, v pool.Variant, private *sta
 		return nil, pool.ErrClosed
 	}
 	return srv, nil
+}
+
+// reported are those of the parameters that a server has told of which a client
+// can change. ok is false if they are beyond all limits.
+func (p *Proxy) reported(told []wire.Param) (params *state.Params, ok bool) {
+	tracked := make([]wire.Param, 0, len(told))
+	for _, param := range told {
+		if name, ok := state.Reported([]byte(param.Name)); ok {
+			tracked = append(tracked, wire.Param{Name: name, Value: param.Value})
+		}
+	}
+	return p.params.Of(tracked)
 }
 
 // connectSettings are all that a server has which reports base, with what its

@@ -8,6 +8,7 @@ import (
 
 	"carpool/config"
 	"carpool/proxy/state"
+	"carpool/proxy/wire"
 )
 
 // residue is what a client has left in the session of the server it holds, or
@@ -27,9 +28,11 @@ type residue struct {
 	reset  bool     // parameters may be back at what the server starts with
 	resets []string // those that were reset by their names
 	whole  bool     // all of them were
-	// roleless: the last word on the role was a RESET, which nothing has undone.
-	roleless bool
-	temps    bool // temporary objects were created, and not just perhaps
+	// roleless: the last word on the role was a RESET, which nothing has undone;
+	// keptRoleless: it was when a transaction was committed.
+	roleless, keptRoleless bool
+	undoing                bool // there was an error or a ROLLBACK, perhaps to a savepoint
+	temps                  bool // temporary objects were created, and not just perhaps
 
 	// pins is why the client keeps its server.
 	pins state.Holdings
@@ -168,11 +171,30 @@ func (r *residue) did(e *state.Effect, lone bool) {
 	}
 }
 
-// undone: an error or a ROLLBACK may have taken back a RESET of the role.
-func (r *residue) undone() {
+// undoes notes an error or a ROLLBACK. If it is the end of the transaction, a
+// RESET of the role in that is undone.
+func (r *residue) undoes() {
 	if r != nil {
-		r.roleless = false
+		r.undoing = true
 	}
+}
+
+// committed: what was done of the role so far is done.
+func (r *residue) committed() {
+	if r != nil {
+		r.keptRoleless, r.undoing = r.roleless, false
+	}
+}
+
+// ready: the server is ready, with the transaction in a status.
+func (r *residue) ready(status byte) {
+	switch {
+	case r == nil || !r.undoing || status == wire.TxFailed:
+		return
+	case status == wire.TxIdle:
+		r.roleless = r.keptRoleless
+	}
+	r.undoing = false
 }
 
 // pin notes that the client must keep its server.
@@ -253,7 +275,8 @@ func (r *residue) settled(asked, held state.Holdings) {
 func (r *residue) forgetSuspicion() {
 	r.makes, r.ends, r.names, r.all, r.reset, r.temps = 0, 0, r.names[:0], false, false, false
 	r.restore, r.lasting, r.taken, r.findings, r.attempts = r.restore[:0], false, false, nil, 0
-	r.restored, r.resets, r.whole, r.roleless = r.restored[:0], r.resets[:0], false, false
+	r.restored, r.resets, r.whole = r.restored[:0], r.resets[:0], false
+	r.roleless, r.keptRoleless, r.undoing = false, false, false
 }
 
 // remains is what a server has to be freed of when the client is gone.

@@ -35,12 +35,21 @@ func (d *deeds) takesAway(startup *state.Params) bool {
 		case state.KindResetAll, state.KindDiscardAll:
 			return true
 		case state.KindReset:
-			if _, own := startup.Value(string(e.Name)); own || len(e.Name) == 0 {
+			if _, own := startup.Value(resetBy(e)); own || len(e.Name) == 0 {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// resetBy is the parameter of those that clients bring which a RESET resets. The
+// one of session_authorization, which no client brings, resets the role.
+func resetBy(e *state.Effect) string {
+	if name := string(e.Name); name != "session_authorization" {
+		return name
+	}
+	return "role"
 }
 
 // recovers reports whether the client's next message has to wait until the
@@ -61,8 +70,8 @@ func (s *session) restoreLater(r *residue, e *state.Effect, tag []byte) {
 	first, taken := len(r.restore) == 0, false
 	switch e.Kind {
 	case state.KindReset:
-		_, taken = s.startup.Value(string(e.Name))
-		r.restoreOnce(string(e.Name), taken)
+		_, taken = s.startup.Value(resetBy(e))
+		r.restoreOnce(resetBy(e), taken)
 	case state.KindResetAll:
 		for p := range s.startup.All() {
 			taken = true

@@ -97,6 +97,14 @@ func TestARoleInTheStartUpPacket(t *testing.T) {
 		{"RESET ALL, none", []string{"set role none", "reset all"}},
 		{"DISCARD ALL", []string{"set role none", "discard all"}},
 		{"SET SESSION AUTHORIZATION DEFAULT", []string{"set role other", "set session authorization default"}},
+		{"RESET SESSION AUTHORIZATION", []string{"reset session authorization"}},
+		{"RESET SESSION AUTHORIZATION in a transaction", []string{"begin", "reset session authorization", "commit"}},
+		{"RESET of a name in capitals", []string{`set role none`, `reset "ROLE"`}},
+		{"SET of a name in capitals", []string{`set "ROLE" to other`}},
+		{"RESET ROLE committed ahead of an error", []string{"begin; reset role; commit; select 1/0"}},
+		{"RESET ROLE committed ahead of a ROLLBACK", []string{"begin; reset role; commit; begin; set role none; rollback"}},
+		{"RESET ROLE ahead of a savepoint", []string{"begin; reset role; savepoint a; rollback to a; commit"}},
+		{"RESET ROLE ahead of an error behind a savepoint", []string{"begin; reset role; savepoint a; select 1/0", "rollback to a", "commit"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			alone := talk(t, server.Address(), param("user", "app", "options", "-c role=owner")...)
@@ -105,11 +113,11 @@ func TestARoleInTheStartUpPacket(t *testing.T) {
 			a.run(tt.do...)
 			want := alone.query("select current_user")
 			for range 2 {
-				if got := b.query("select current_user"); got != "app" {
-					t.Errorf("another client is %s", got)
-				}
 				if got := a.query("select current_user"); got != want {
 					t.Errorf("%s, and %s on a direct connection", got, want)
+				}
+				if got := b.query("select current_user"); got != "app" {
+					t.Errorf("another client is %s", got)
 				}
 			}
 			_ = a.conn.Close()
@@ -127,6 +135,24 @@ func TestARoleInTheStartUpPacket(t *testing.T) {
 			t.Errorf("%s behind a RESET ROLE amid a Query", got)
 		}
 		a.run("commit")
+	})
+	t.Run("of a login that has another", func(t *testing.T) {
+		admin.run("alter role app set role to other")
+		defer admin.run("alter role app reset role")
+		admin.query("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'app'")
+		eventually(t, "the server to be gone", func() bool { return p.Pools()[0].Pool.Open == 0 })
+		a := talk(t, p.address(), param("role", "owner")...)
+		a.run("begin", "reset role; select 1")
+		if got := a.query("select current_user"); got != "owner" {
+			t.Errorf("%s behind a RESET ROLE", got)
+		}
+		a.run("commit")
+		if got := talk(t, p.address()).query("select current_user"); got != "other" {
+			t.Errorf("another client is %s", got)
+		}
+		if got := a.query("select current_user"); got != "owner" {
+			t.Errorf("%s afterwards", got)
+		}
 	})
 	t.Run("refused", func(t *testing.T) {
 		want, _ := dialTalker(t, server.Address()).logIn(param("user", "app", "role", "stranger")...)

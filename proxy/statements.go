@@ -359,6 +359,7 @@ var (
 	tagDeallocateAll = []byte("DEALLOCATE ALL\x00")
 	tagDiscardAll    = []byte("DISCARD ALL\x00")
 	tagRollback      = []byte("ROLLBACK\x00")
+	tagCommit        = []byte("COMMIT\x00")
 )
 
 // commandComplete looks for the commands that drop every prepared statement.

@@ -284,6 +284,11 @@ func (c *Classifier) emitParameter(e Effect) {
 	if now, old := nameNow(e.Name); old {
 		e.Name = c.written(now)
 	}
+	for _, name := range identity {
+		if equalFold(name, e.Name) {
+			e.Name = c.written(name)
+		}
+	}
 	switch {
 	case equalFold("transaction_isolation", e.Name), equalFold("transaction_read_only", e.Name), equalFold("transaction_deferrable", e.Name):
 		c.emit(Effect{Kind: KindSetTransaction, Scope: ScopeTransaction, Exact: e.Exact})

@@ -92,8 +92,8 @@ func appendUnhindered(dst []byte, server *Params) []byte {
 
 // AppendRestore appends one Query message that sets the parameters of wanted
 // again, to be sent in the midst of a transaction after they may have been
-// reset: those that the session has set itself are left as they are. local is
-// for SET LOCAL. It appends nothing if nothing is wanted. What holds for
+// reset: those that the session has set itself are left as they are, but for the
+// role, which is to be among wanted only if it was reset. local is for SET LOCAL. It appends nothing if nothing is wanted. What holds for
 // AppendReplay holds for it too.
 func AppendRestore(dst []byte, wanted *Params, local bool) []byte {
 	if wanted == nil {
@@ -121,10 +121,11 @@ func AppendRestore(dst []byte, wanted *Params, local bool) []byte {
 		}
 		dst = append(dst, ')')
 	}
-	// The role isn't listed, nor are custom parameters unless a library has made them.
+	// Custom parameters aren't listed unless a library has made them, nor is the
+	// role.
 	dst = append(dst, `) AS w(name,value) LEFT JOIN pg_catalog.pg_show_all_settings() AS s ON s.name OPERATOR(pg_catalog.=) w.name `+
-		`WHERE s.source OPERATOR(pg_catalog.<>) 'session' OR s.name IS NULL AND COALESCE(pg_catalog.current_setting(w.name,true),'') `+
-		`OPERATOR(pg_catalog.=) CASE w.name WHEN 'role' THEN 'none' ELSE '' END`...)
+		`WHERE s.source OPERATOR(pg_catalog.<>) 'session' OR s.name IS NULL AND (w.name OPERATOR(pg_catalog.=) 'role' `+
+		`OR COALESCE(pg_catalog.current_setting(w.name,true),'') OPERATOR(pg_catalog.=) '')`...)
 	return wire.Finish(append(dst, 0), mark)
 }
 

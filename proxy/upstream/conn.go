@@ -30,6 +30,8 @@ type Conn struct {
 	// Params are the parameters that the server reported, in its order; one
 	// that was reported twice stands twice, the last counts.
 	Params []wire.Param
+	// AtLogin is how many of Params came before the connect query.
+	AtLogin int
 	// Settings are the parameters that the connect query has set, if that was
 	// wanted and the server can tell.
 	Settings []wire.Param

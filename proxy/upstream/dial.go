@@ -38,7 +38,7 @@ type reached struct {
 func (r *reached) conn() (*Conn, error) {
 	l := r.link
 	c := &Conn{
-		Rest: bytes.Clone(r.in), PID: r.pid, Secret: r.secret, Params: r.params, Settings: r.settings, Answer: r.row, Host: r.host,
+		Rest: bytes.Clone(r.in), PID: r.pid, Secret: r.secret, Params: r.params, AtLogin: r.atLogin, Settings: r.settings, Answer: r.row, Host: r.host,
 		Remote: addrPort(l.raw.RemoteAddr()), Local: addrPort(l.raw.LocalAddr()), cancel: r.cancel,
 	}
 	var err error

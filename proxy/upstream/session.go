@@ -31,10 +31,11 @@ type session struct {
 	total    int    // bytes consumed
 	messages int
 
-	pid    uint32
-	secret []byte
-	params []wire.Param
-	row    []string // the last row of the connect query
+	pid     uint32
+	secret  []byte
+	params  []wire.Param
+	atLogin int      // how many of them came before the connect query
+	row     []string // the last row of the connect query
 
 	found    *state.Findings // of the question what that has set, while it is under way
 	settings []wire.Param    // that it has
@@ -53,6 +54,7 @@ func (s *session) logIn(startup []wire.Param) error {
 	if err := s.awaitReady(StepLogin); err != nil {
 		return err
 	}
+	s.atLogin = len(s.params)
 	if s.target.ConnectQuery == "" {
 		return nil
 	}
@@ -73,23 +75,40 @@ func (s *session) logIn(startup []wire.Param) error {
 // refuses the question, which may be none of Postgres's own, has no answer.
 func (s *session) askSettings() error {
 	q := state.Question{Holds: state.HoldsParameters, All: true, Names: namesIn(s.target.ConnectQuery)}
-	if err := s.send(state.AppendAudit(nil, &q)); err != nil {
-		return err
-	}
-	found := &state.Findings{}
-	s.found = found
-	err := s.awaitReady(StepConnectSettings)
-	s.found = nil
-	if refused := (*LoginError)(nil); errors.As(err, &refused) && refused.Report.Severity == "ERROR" {
-		return nil
+	query := state.AppendAudit(nil, &q)
+	var found *state.Findings
+	for attempt := 1; ; attempt++ {
+		if err := s.send(query); err != nil {
+			return err
+		}
+		found = &state.Findings{}
+		s.found = found
+		err := s.awaitReady(StepConnectSettings)
+		s.found = nil
+		if err == nil {
+			break
+		}
+		refused := (*LoginError)(nil)
+		canceled := errors.As(err, &refused) && refused.Report.Code == queryCanceled // by a statement_timeout that was set
+		switch {
+		case refused == nil, refused.Report.Severity != "ERROR", canceled && attempt == mostQuestions:
+			return err
+		case !canceled:
+			return nil
+		}
 	}
 	for setting := range found.Settings() {
 		if setting.Explicit {
 			s.settings = append(s.settings, wire.Param{Name: setting.Name, Value: setting.Value})
 		}
 	}
-	return err
+	return nil
 }
+
+const (
+	queryCanceled = "57014"
+	mostQuestions = 5
+)
 
 // namesIn are the parameters that a query's text names: servers list custom ones
 // only to those who know them.
