@@ -235,7 +235,7 @@ func TestNames(t *testing.T) {
 		{"Server_Version", "server_version", false, false},
 		{"is_superuser", "is_superuser", false, false},
 		{"session_authorization", "session_authorization", false, false},
-		{"role", "role", false, false},
+		{"role", "role", false, true},
 		{"Sort_Mem", "work_mem", true, true},
 		{"vacuum_mem", "maintenance_work_mem", true, true},
 		{"user", "user", true, false},
