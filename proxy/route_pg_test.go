@@ -29,7 +29,17 @@ func TestRoutesToNowhereAreForgotten(t *testing.T) {
 	if last.Code != "3D000" {
 		t.Errorf("%s %s", last.Code, last.Message)
 	}
-	p.closeIdleRoutes()
+	eventually(t, "all of them to be known to be idle", func() bool {
+		p.closeIdleRoutes()
+		p.routesMu.Lock()
+		defer p.routesMu.Unlock()
+		for _, r := range p.routes {
+			if r.database != "app" && r.idleSince == 0 { // the client that was refused is on its way out
+				return false
+			}
+		}
+		return true
+	})
 	p.routesMu.Lock()
 	for _, r := range p.routes {
 		r.idleSince -= vainTime
