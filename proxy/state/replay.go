@@ -11,7 +11,8 @@ import (
 // Acceptable reports whether a client may bring this parameter in its start-up
 // packet and have it replayed on every server it is given: the name is a
 // parameter's name, a session may set it (of session_authorization only a
-// superuser's may), and the value is ASCII of reasonable length. Non-ASCII values are refused because Postgres takes the bytes of a
+// superuser's may), and the value is ASCII of reasonable length. Non-ASCII
+// values are refused because Postgres takes the bytes of a
 // start-up packet as they are, in whatever encoding the database has.
 func Acceptable(name, value string) bool {
 	return (Tracked(name) || compareFold(name, roleName) == 0) && !loginOnly(name) && sound(name, value) && isASCII(value)
@@ -93,8 +94,9 @@ func appendUnhindered(dst []byte, server *Params) []byte {
 // AppendRestore appends one Query message that sets the parameters of wanted
 // again, to be sent in the midst of a transaction after they may have been
 // reset: those that the session has set itself are left as they are, but for the
-// role, which is to be among wanted only if it was reset. local is for SET LOCAL. It appends nothing if nothing is wanted. What holds for
-// AppendReplay holds for it too.
+// role, which is to be among wanted only if it was reset. local is for SET
+// LOCAL. It appends nothing if nothing is wanted. What holds for AppendReplay
+// holds for it too.
 func AppendRestore(dst []byte, wanted *Params, local bool) []byte {
 	if wanted == nil {
 		return dst

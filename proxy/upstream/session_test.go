@@ -182,6 +182,7 @@ func TestSettingsOfTheConnectQuery(t *testing.T) {
 		}
 		return message('D', string(b))
 	}
+	timeUp := say(wire.AppendError(nil, wire.Report{Severity: "ERROR", Code: "57014", Message: "time is up"}), ready())
 	for _, tt := range []struct {
 		name      string
 		answer    []byte
@@ -195,6 +196,9 @@ func TestSettingsOfTheConnectQuery(t *testing.T) {
 		},
 		{"none", say(message('C', "SELECT 0\x00"), ready()), nil, ""},
 		{"a refusal", say(wire.AppendError(nil, wire.Report{Severity: "ERROR", Code: "42883", Message: "no such function"}), ready()), nil, ""},
+		{"some at the second attempt", say(row("s", "role", "half"), timeUp, row("s", "work_mem", "4096"), message('C', "SELECT 1\x00"), ready()),
+			[]wire.Param{{Name: "work_mem", Value: "4096"}}, ""},
+		{"too little time", bytes.Repeat(timeUp, mostQuestions), nil, "time is up"},
 		{"an end", wire.AppendError(nil, wire.Report{Severity: "FATAL", Code: "57P01", Message: "going"}), nil, "going"},
 		{"silence", nil, nil, "EOF"},
 		{"half a row", message('D', "\x00\x03\x00\x00\x00\x01s"), nil, "what can't be"},
