@@ -8,15 +8,23 @@ import (
 	"carpool/bench/pgserver/pgtest"
 )
 
+// startWithRoles starts a Postgres with the user app, who may be owner and other
+// but not stranger, and a pooler with one connection to it.
+func startWithRoles(t *testing.T) (server *pgserver.Server, admin *talker, p *pooler) {
+	server = pgtest.Start(t, pgserver.Options{Roles: []pgserver.Role{{Name: "app"}, {Name: "stranger"}}, Databases: []string{"app"}})
+	admin = talk(t, server.Address())
+	admin.run("create role owner", "create role other", "grant owner, other to app",
+		"create function public.give_up() returns void language sql as $$select set_config('role', 'none', false)$$")
+	p = startPooler(t, fmt.Sprintf("pool_mode = transaction\nauth_type = any\nsession_audit = always\n[databases]\n"+
+		"app = host=%s port=%d user=app pool_size=1\n", server.Host(), server.Port()))
+	return server, admin, p
+}
+
 // Logins that are given a role (ALTER ROLE ... SET role): giving it up is the
 // client's affair alone, however it is done.
 func TestTheRoleOfALoginStays(t *testing.T) {
-	server := pgtest.Start(t, pgserver.Options{Roles: []pgserver.Role{{Name: "app"}}, Databases: []string{"app"}})
-	admin := talk(t, server.Address())
-	admin.run("create role owner", "create role other", "grant owner, other to app", "alter role app set role to owner",
-		"create function public.give_up() returns void language sql as $$select set_config('role', 'none', false)$$")
-	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\nauth_type = any\nsession_audit = always\n[databases]\n"+
-		"app = host=%s port=%d user=app pool_size=1\n", server.Host(), server.Port()))
+	server, admin, p := startWithRoles(t)
+	admin.run("alter role app set role to owner")
 	for _, tt := range []struct {
 		name string
 		do   []string
@@ -61,12 +69,7 @@ func TestTheRoleOfALoginStays(t *testing.T) {
 
 // A role in the start-up packet is the client's own, as on a direct connection.
 func TestARoleInTheStartUpPacket(t *testing.T) {
-	server := pgtest.Start(t, pgserver.Options{Roles: []pgserver.Role{{Name: "app"}, {Name: "stranger"}}, Databases: []string{"app"}})
-	admin := talk(t, server.Address())
-	admin.run("create role owner", "create role other", "grant owner, other to app",
-		"create function public.give_up() returns void language sql as $$select set_config('role', 'none', false)$$")
-	p := startPooler(t, fmt.Sprintf("pool_mode = transaction\nauth_type = any\nsession_audit = always\n[databases]\n"+
-		"app = host=%s port=%d user=app pool_size=1\n", server.Host(), server.Port()))
+	server, admin, p := startWithRoles(t)
 	for _, tt := range []struct {
 		name string
 		do   []string
