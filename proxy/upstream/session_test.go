@@ -196,8 +196,11 @@ func TestSettingsOfTheConnectQuery(t *testing.T) {
 		},
 		{"none", say(message('C', "SELECT 0\x00"), ready()), nil, ""},
 		{"a refusal", say(wire.AppendError(nil, wire.Report{Severity: "ERROR", Code: "42883", Message: "no such function"}), ready()), nil, ""},
-		{"some at the second attempt", say(row("s", "role", "half"), timeUp, row("s", "work_mem", "4096"), message('C', "SELECT 1\x00"), ready()),
-			[]wire.Param{{Name: "work_mem", Value: "4096"}}, ""},
+		{
+			"some at the second attempt", say(row("s", "role", "half"), timeUp, row("s", "work_mem", "4096"), message('C', "SELECT 1\x00"), ready()),
+			[]wire.Param{{Name: "work_mem", Value: "4096"}},
+			"",
+		},
 		{"too little time", bytes.Repeat(timeUp, mostQuestions), nil, "time is up"},
 		{"an end", wire.AppendError(nil, wire.Report{Severity: "FATAL", Code: "57P01", Message: "going"}), nil, "going"},
 		{"silence", nil, nil, "EOF"},
